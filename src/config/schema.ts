@@ -1,0 +1,346 @@
+// The one table of configuration keys. Types, defaults, bounds, errors, the example file and
+// docs/configuration.md all come from it.
+import type { Section, SectionValues } from './entry.ts'
+
+export const schema = {
+  server: {
+    doc: 'Where and how the registry listens.',
+    keys: {
+      bind_address: {
+        kind: 'address',
+        field: 'bindAddress',
+        default: '127.0.0.1',
+        reload: 'restart',
+        doc: 'IP address to listen on; `0.0.0.0` or `::` for every interface.',
+      },
+      port: {
+        kind: 'integer',
+        field: 'port',
+        default: 8000,
+        min: 0,
+        max: 65_535,
+        reload: 'restart',
+        doc: 'TCP port to listen on; 0 takes any free port and logs it.',
+      },
+      transport: {
+        kind: 'choice',
+        field: 'transport',
+        of: ['auto', 'uws', 'node'],
+        default: 'auto',
+        reload: 'restart',
+        doc: 'HTTP implementation: `uws` (fast, a native addon), `node` (built in), or `auto`: uws where its binary loads, else node with a warning.',
+      },
+      external_url: {
+        kind: 'origin',
+        field: 'externalUrl',
+        required: false,
+        example: 'https://registry.example.com',
+        otherwise: 'taken from each request',
+        reload: 'live',
+        doc: 'Scheme and host by which clients reach the registry, used in `Location` headers.',
+      },
+      shutdown_timeout: {
+        kind: 'duration',
+        field: 'shutdownTimeoutMs',
+        default: '30s',
+        min: '0s',
+        max: '1h',
+        reload: 'live',
+        doc: 'How long a stopping server waits for requests in flight before it cuts them.',
+      },
+    },
+  },
+  global: {
+    doc: 'Limits and rules that hold for every repository.',
+    keys: {
+      max_manifest_size: {
+        kind: 'size',
+        field: 'maxManifestSizeBytes',
+        default: '4MiB',
+        min: '64KiB',
+        max: '64MiB',
+        reload: 'live',
+        doc: 'Largest manifest accepted; a larger one is answered 413.',
+      },
+      max_blob_size: {
+        kind: 'size',
+        field: 'maxBlobSizeBytes',
+        default: '100GiB',
+        min: '1KiB',
+        max: '100TiB',
+        reload: 'live',
+        doc: 'Largest blob accepted; a larger one is answered 413.',
+      },
+      max_descriptors: {
+        kind: 'integer',
+        field: 'descriptorsMax',
+        default: 10_000,
+        min: 1,
+        max: 1_000_000,
+        reload: 'live',
+        doc: 'Most descriptors (config, layers, manifests, blobs) that one manifest may list.',
+      },
+      allow_missing_manifests: {
+        kind: 'boolean',
+        field: 'allowMissingManifests',
+        default: true,
+        reload: 'live',
+        doc: 'Accept an index that names manifests which the repository does not hold (a sparse index).',
+      },
+      allow_missing_blobs: {
+        kind: 'boolean',
+        field: 'allowMissingBlobs',
+        default: false,
+        reload: 'live',
+        doc: 'Accept a manifest that names blobs which the repository does not hold.',
+      },
+    },
+  },
+  'global.access_policy': {
+    doc: 'Who may do what. Without this table every request is denied.',
+    keys: {
+      default: {
+        kind: 'choice',
+        field: 'default',
+        of: ['deny', 'allow'],
+        required: false,
+        example: 'deny',
+        otherwise: 'deny',
+        reload: 'live',
+        doc: 'The decision for every request: `allow` opens the registry, pushes and deletes included, to all who can reach it.',
+      },
+      default_allow: {
+        kind: 'boolean',
+        field: 'defaultAllow',
+        required: false,
+        example: false,
+        otherwise: 'false',
+        reload: 'live',
+        doc: 'The same as a boolean: `true` is `default = "allow"`; it must not contradict `default`.',
+      },
+      rules: {
+        kind: 'expressions',
+        field: 'rules',
+        default: [],
+        reload: 'live',
+        doc: 'CEL rules. This version does not evaluate rules and refuses to start when there are any.',
+      },
+    },
+  },
+  'blob_store.fs': {
+    doc: 'Blobs in a directory of this host. Exactly one blob store must be given.',
+    keys: {
+      root_dir: {
+        kind: 'path',
+        field: 'rootDir',
+        required: true,
+        example: '/var/lib/keelson',
+        reload: 'restart',
+        doc: 'Directory of the store; it is created when it does not exist.',
+      },
+    },
+  },
+  'blob_store.memory': {
+    doc: 'Blobs in memory, lost at exit. For tests only.',
+    alternative: true,
+    keys: {},
+  },
+  'metadata_store.lmdb': {
+    doc: 'Tags, manifests and upload sessions in an LMDB environment. The default metadata store.',
+    keys: {
+      path: {
+        kind: 'path',
+        field: 'path',
+        required: false,
+        example: '/var/lib/keelson/_keelson/metadata',
+        otherwise: '`_keelson/metadata` in `blob_store.fs.root_dir`',
+        reload: 'restart',
+        doc: 'Directory of the environment, on a local file system.',
+      },
+    },
+  },
+  'metadata_store.memory': {
+    doc: 'Metadata in memory, lost at exit. For tests only.',
+    alternative: true,
+    keys: {},
+  },
+  storage: {
+    doc: 'What holds for both stores.',
+    keys: {
+      durability: {
+        kind: 'choice',
+        field: 'durability',
+        of: ['fsync', 'none'],
+        default: 'fsync',
+        reload: 'restart',
+        doc: '`fsync`: a 201 means that the content is on disk. `none`: a power loss may take content that was acknowledged.',
+      },
+      sharing: {
+        kind: 'choice',
+        field: 'sharing',
+        of: ['exclusive', 'shared'],
+        default: 'exclusive',
+        reload: 'restart',
+        doc: '`exclusive`: one server process owns the store and may cache replies. `shared`: several instances on this host serve the same store.',
+      },
+    },
+  },
+  ingest: {
+    doc: 'How uploads are received, hashed and written.',
+    keys: {
+      workers: {
+        kind: 'integer-or-auto',
+        field: 'workers',
+        default: 'auto',
+        min: 1,
+        max: 64,
+        reload: 'restart',
+        doc: 'Threads that hash and write uploads; `auto` chooses by the number of cores.',
+      },
+      sessions_max: {
+        kind: 'integer',
+        field: 'sessionsMax',
+        default: 1024,
+        min: 1,
+        max: 65_536,
+        reload: 'live',
+        doc: 'Most uploads in progress; beyond it a new upload is answered 429 with `Retry-After`.',
+      },
+      memory_budget: {
+        kind: 'size',
+        field: 'memoryBudgetBytes',
+        default: '64MiB',
+        min: '4MiB',
+        max: '16GiB',
+        reload: 'restart',
+        doc: 'Memory for upload buffers of the whole process; when it is used up, clients are made to wait.',
+      },
+      slab_size: {
+        kind: 'size',
+        field: 'slabSizeBytes',
+        default: '1MiB',
+        min: '64KiB',
+        max: '4MiB',
+        reload: 'restart',
+        doc: 'Size of one upload buffer.',
+      },
+      slabs_per_upload: {
+        kind: 'integer',
+        field: 'slabsPerUpload',
+        default: 4,
+        min: 1,
+        max: 64,
+        reload: 'restart',
+        doc: 'Most buffers that one upload may hold at a time.',
+      },
+      session_expiry: {
+        kind: 'duration',
+        field: 'sessionExpiryMs',
+        default: '24h',
+        min: '1m',
+        max: '30d',
+        reload: 'live',
+        doc: 'An upload session that was idle for this long may be removed.',
+      },
+    },
+  },
+  gc: {
+    doc: 'Removal of content that nothing refers to.',
+    keys: {
+      grace: {
+        kind: 'duration',
+        field: 'graceMs',
+        default: '24h',
+        min: '1m',
+        max: '365d',
+        reload: 'live',
+        doc: 'How long a blob without references is kept, so that a push under way can still name it.',
+      },
+    },
+  },
+  cache: {
+    doc: 'Memory that is spent to answer faster.',
+    keys: {
+      reply_bytes: {
+        kind: 'size',
+        field: 'replyBytes',
+        default: '64MiB',
+        min: '0B',
+        max: '64GiB',
+        reload: 'restart',
+        doc: 'Memory for finished replies to manifest requests; 0 turns the cache off.',
+      },
+    },
+  },
+  log: {
+    doc: 'What is logged, on standard output.',
+    keys: {
+      level: {
+        kind: 'choice',
+        field: 'level',
+        of: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+        default: 'info',
+        reload: 'live',
+        doc: 'Lowest severity that is logged.',
+      },
+      format: {
+        kind: 'choice',
+        field: 'format',
+        of: ['json', 'human'],
+        default: 'json',
+        reload: 'restart',
+        doc: 'One JSON object a line, or lines for people.',
+      },
+    },
+  },
+  admin: {
+    doc: 'The administration interface, apart from the public listener.',
+    keys: {
+      socket: {
+        kind: 'path',
+        field: 'socket',
+        required: false,
+        example: '/var/lib/keelson/_keelson/admin.sock',
+        otherwise: '`_keelson/admin.sock` in `blob_store.fs.root_dir`; none with a memory store',
+        reload: 'restart',
+        doc: 'Unix socket of the interface, made with mode 0600; at most 107 bytes long.',
+      },
+    },
+  },
+} as const
+
+// Not `satisfies`: with it the arrays above would have to state their types.
+type Checked<S extends { readonly [path: string]: Section }> = S
+type Schema = Checked<typeof schema>
+type Values<Path extends keyof Schema> = SectionValues<Schema[Path]>
+
+/** What `[global.access_policy]` says; `configured` is false where the file has no such table. */
+export interface AccessPolicy {
+  readonly default: 'deny' | 'allow'
+  readonly configured: boolean
+}
+
+export type BlobStoreConfig =
+  | ({ readonly kind: 'fs' } & Values<'blob_store.fs'>)
+  | { readonly kind: 'memory' }
+
+export type MetadataStoreConfig =
+  | { readonly kind: 'lmdb'; readonly path: string }
+  | { readonly kind: 'memory' }
+
+/**
+ * The whole configuration: deeply frozen plain data, every default filled in, every path absolute.
+ * Units: fields that end in Ms are milliseconds, in Bytes bytes.
+ */
+export interface Config {
+  readonly server: Values<'server'>
+  readonly global: Values<'global'> & { readonly accessPolicy: AccessPolicy }
+  readonly blobStore: BlobStoreConfig
+  readonly metadataStore: MetadataStoreConfig
+  readonly storage: Values<'storage'>
+  readonly ingest: Values<'ingest'>
+  readonly gc: Values<'gc'>
+  readonly cache: Values<'cache'>
+  readonly log: Values<'log'>
+  readonly admin: Values<'admin'>
+}
