@@ -1,0 +1,172 @@
+// What a metadata backend promises: names, tags, references, leases and upload sessions, in transactions.
+
+import type { Digest } from '../../oci/digest.ts'
+import type { Descriptor } from '../../oci/manifest.ts'
+import type { RepositoryName } from '../../oci/name.ts'
+import type { Tag } from '../../oci/tag.ts'
+import type { UploadId } from '../../oci/upload-id.ts'
+
+/** Backends that can answer from memory do, so that a hit costs no promise. */
+export type MaybePromise<T> = T | Promise<T>
+
+export interface StoredManifest {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** The bytes as they were pushed. Never change them: they may be shared. */
+  readonly bytes: Uint8Array
+}
+
+/** A blob as one repository sees it: linked there, and not condemned. */
+export interface BlobLink {
+  /** In bytes. */
+  readonly size: number
+  /** Whether a manifest of the repository names it. Where none does, the lease runs. */
+  readonly referenced: boolean
+  /** Milliseconds since 1970; meaningful while not referenced. */
+  readonly leaseUntilMs: number
+}
+
+export interface ManifestPut {
+  readonly repository: RepositoryName
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly bytes: Uint8Array
+  readonly tags: readonly Tag[]
+  /** Config and layer blobs that must be in this repository. */
+  readonly blobs: readonly Digest[]
+  /** Child manifests of an index. Checked unless `sparse`. */
+  readonly children: readonly Digest[]
+  /** Blobs and children may be absent; those that are there are referenced all the same. */
+  readonly sparse: boolean
+  readonly subject?: Digest
+  /** What the referrers list shows of it; set where there is a subject. */
+  readonly descriptor?: Descriptor
+  readonly nowMs: number
+}
+
+export type ManifestPutResult =
+  | { readonly kind: 'stored' }
+  | { readonly kind: 'missing'; readonly digests: readonly Digest[] }
+
+/** Which process may write a session, and how far it has come. */
+export interface UploadRecord {
+  readonly id: UploadId
+  readonly repository: RepositoryName
+  readonly algorithm: 'sha256' | 'sha512'
+  /** Committed bytes: what a client may rely on. Staged bytes after it are to be cut off. */
+  readonly offset: number
+  /** Digest of the committed bytes; absent where it has to be computed from the staged bytes. */
+  readonly digest?: Digest
+  /** hash-wasm state after `offset` bytes, base64; only for sessions that announce chunks. */
+  readonly hashState?: string
+  /** Whether the staged bytes up to `offset` were synced before this record was written. */
+  readonly synced: boolean
+  /** Kernel boot id under which it was written; without `synced`, another one voids `digest`. */
+  readonly bootId: string
+  /** Process epoch that holds the session; absent when nobody does. */
+  readonly owner?: string
+  /** Grows with each change of owner; a writer with an older one is refused. */
+  readonly fence: number
+  readonly startedAtMs: number
+  readonly touchedAtMs: number
+}
+
+export interface UploadProgress {
+  readonly offset: number
+  readonly digest?: Digest
+  readonly hashState?: string
+  readonly synced: boolean
+  readonly bootId: string
+  readonly nowMs: number
+  /** Give the session up at the same time, so that any process may take it. */
+  readonly release: boolean
+}
+
+export interface Page<After> {
+  /** Exclusive: only what sorts after it. */
+  readonly after?: After
+  readonly limit: number
+}
+
+/**
+ * Names and references. One write method is one transaction: it happens whole or not at all.
+ * A write resolves when every reader of the store sees it and, where its line says *durable*, when a
+ * power loss cannot undo it (unless durability is "none"). Every method may throw StorageError
+ * 'unavailable' or 'corrupt', every write 'full'. Sorting is by bytes (ASCII).
+ * Contract: test/contract/metadata-store.ts.
+ */
+export interface MetadataStore {
+  // Reads.
+  readTag(repository: RepositoryName, tag: Tag): MaybePromise<Digest | undefined>
+  readManifest(repository: RepositoryName, digest: Digest): MaybePromise<StoredManifest | undefined>
+  readBlob(repository: RepositoryName, digest: Digest): MaybePromise<BlobLink | undefined>
+  /** Undefined where the repository holds nothing (no manifest, no tag). */
+  listTags(repository: RepositoryName, page: Page<string>): MaybePromise<Tag[] | undefined>
+  /** Repositories that hold a manifest. */
+  listRepositories(page: Page<string>): MaybePromise<RepositoryName[]>
+  /** Sorted by digest. Empty for an unknown subject. */
+  listReferrers(
+    repository: RepositoryName,
+    subject: Digest,
+    page: Page<Digest> & { readonly artifactType?: string },
+  ): MaybePromise<Descriptor[]>
+  /** Some repositories in which the blob is linked, sorted, at most `limit`. */
+  repositoriesHolding(digest: Digest, limit: number): MaybePromise<RepositoryName[]>
+
+  // Content. All durable.
+  /** After `BlobStore.publish`: the repository holds the blob; a condemned one is live again; closes the session. */
+  linkBlob(link: {
+    readonly repository: RepositoryName
+    readonly digest: Digest
+    readonly size: number
+    readonly leaseUntilMs: number
+    /** The session that ends in the same transaction. StorageError 'conflict' where its fence or owner has changed. */
+    readonly upload?: { readonly id: UploadId; readonly owner: string; readonly fence: number }
+  }): Promise<void>
+  /** Link into `target` what `source` holds; false where it does not. A lease starts. Same store only. */
+  mountBlob(
+    source: RepositoryName,
+    target: RepositoryName,
+    digest: Digest,
+    leaseUntilMs: number,
+  ): Promise<boolean>
+  /** Move the lease of an unreferenced blob; false where the link is gone. */
+  renewLease(repository: RepositoryName, digest: Digest, leaseUntilMs: number): Promise<boolean>
+  /** Take the blob from the repository. Its record stays for GC. `referenced` changes nothing. */
+  unlinkBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    leaseUntilMs: number,
+  ): Promise<'removed' | 'absent' | 'referenced'>
+  /** Revision, tags, tag history, references and referrer entry at once; storing it again is fine. */
+  putManifest(put: ManifestPut): Promise<ManifestPutResult>
+  /** The revision, its tags, its references (leases start) and its referrer entry; false where there is none. */
+  deleteManifest(repository: RepositoryName, digest: Digest, nowMs: number, leaseUntilMs: number): Promise<boolean>
+  /** The tag alone; its manifest stays. False where there is none. */
+  deleteTag(repository: RepositoryName, tag: Tag, nowMs: number): Promise<boolean>
+
+  // Upload sessions. Visible when resolved, not necessarily durable.
+  createUpload(record: UploadRecord): Promise<void>
+  readUpload(id: UploadId): MaybePromise<UploadRecord | undefined>
+  /**
+   * Become the owner: the record with a grown fence, or undefined where there is no session.
+   * Errors: StorageError 'conflict' while another owner holds it; `mayTake` decides about that owner.
+   */
+  claimUpload(
+    id: UploadId,
+    owner: string,
+    nowMs: number,
+    mayTake: (record: UploadRecord) => boolean,
+  ): Promise<UploadRecord | undefined>
+  /** Errors: StorageError 'conflict' where owner or fence is not the record's any more. */
+  saveUpload(id: UploadId, owner: string, fence: number, progress: UploadProgress): Promise<void>
+  /** Idempotent. */
+  removeUpload(id: UploadId): Promise<void>
+  listUploads(page: Page<UploadId>): MaybePromise<UploadRecord[]>
+
+  /** Drop any snapshot, so that the next read sees what other processes have committed. Cheap (1 µs). */
+  refresh(): void
+  /** Resolves where a small durable write succeeds, for readiness. */
+  probe(): Promise<void>
+  close(): Promise<void>
+}
