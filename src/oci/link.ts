@@ -1,6 +1,9 @@
 // The Link header that leads to the next page of a list.
 
-/** `path` is the path of this page, without its query; `params` the query of the next. Source: RFC 8288. */
+/**
+ * The value of a Link header. `path` is this page's, without its query; `params` is the next page's query.
+ * Source: distribution-spec "Listing tags"; RFC 8288 §3.
+ */
 export function linkNext(path: string, params: Readonly<Record<string, string>>): string {
   return `<${path}?${new URLSearchParams(params)}>; rel="next"`
 }
