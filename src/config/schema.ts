@@ -311,8 +311,8 @@ export const schema = {
 
 // Not `satisfies`: with it the arrays above would have to state their types.
 type Checked<S extends { readonly [path: string]: Section }> = S
-type Schema = Checked<typeof schema>
-type Values<Path extends keyof Schema> = SectionValues<Schema[Path]>
+export type Schema = Checked<typeof schema>
+export type SchemaValues<Path extends keyof Schema> = SectionValues<Schema[Path]>
 
 /** What `[global.access_policy]` says; `configured` is false where the file has no such table. */
 export interface AccessPolicy {
@@ -321,7 +321,7 @@ export interface AccessPolicy {
 }
 
 export type BlobStoreConfig =
-  | ({ readonly kind: 'fs' } & Values<'blob_store.fs'>)
+  | ({ readonly kind: 'fs' } & SchemaValues<'blob_store.fs'>)
   | { readonly kind: 'memory' }
 
 export type MetadataStoreConfig =
@@ -333,14 +333,14 @@ export type MetadataStoreConfig =
  * Units: fields that end in Ms are milliseconds, in Bytes bytes.
  */
 export interface Config {
-  readonly server: Values<'server'>
-  readonly global: Values<'global'> & { readonly accessPolicy: AccessPolicy }
+  readonly server: SchemaValues<'server'>
+  readonly global: SchemaValues<'global'> & { readonly accessPolicy: AccessPolicy }
   readonly blobStore: BlobStoreConfig
   readonly metadataStore: MetadataStoreConfig
-  readonly storage: Values<'storage'>
-  readonly ingest: Values<'ingest'>
-  readonly gc: Values<'gc'>
-  readonly cache: Values<'cache'>
-  readonly log: Values<'log'>
-  readonly admin: Values<'admin'>
+  readonly storage: SchemaValues<'storage'>
+  readonly ingest: SchemaValues<'ingest'>
+  readonly gc: SchemaValues<'gc'>
+  readonly cache: SchemaValues<'cache'>
+  readonly log: SchemaValues<'log'>
+  readonly admin: SchemaValues<'admin'>
 }
