@@ -149,6 +149,14 @@ export function digestsOf(image: Image): readonly string[] {
   return [image.manifest, image.config, ...image.layers].map((part) => part.digest)
 }
 
+/** A layout as one archive: what `podman load` and `ctr images import` take. */
+export async function layoutArchive(dir: string, digests: readonly string[]): Promise<Buffer> {
+  const blobNames = digests.map((digest) => blobPath('', digest))
+  const names = ['oci-layout', 'index.json', ...blobNames]
+  const entries = names.map(async (name) => ({ name, bytes: await readFile(join(dir, name)) }))
+  return tar(await Promise.all(entries))
+}
+
 /** The image as `docker load` takes it: layers uncompressed, the config byte for byte. */
 export async function dockerArchive(
   image: Image,
