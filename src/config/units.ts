@@ -51,7 +51,7 @@ export function formatSize(bytes: number): string {
 }
 
 function parseUnits(written: string, units: Units): number | undefined {
-  const [, digits, name] = /^(\d{1,15}) ?([A-Za-z]+)$/.exec(written) ?? []
+  const [, digits, name] = /^(\d{1,16}) ?([A-Za-z]+)$/.exec(written) ?? []
   const factor = units.find(([unit]) => unit === name)?.[1]
   return factor === undefined ? undefined : whole(Number(digits) * factor)
 }
