@@ -3,6 +3,8 @@
 import { type Digest, digestAlgorithm, digestOfBytes, parseDigest } from './digest.ts'
 import {
   invalidManifest,
+  isPresent,
+  type JsonObject,
   join,
   knownKeys,
   readList,
@@ -10,7 +12,7 @@ import {
   readText,
   refuseLookalikes,
 } from './manifest-field.ts'
-import { mediaTypeLengthMax, parseMediaType } from './media-type.ts'
+import { parseMediaType } from './media-type.ts'
 
 /** Source: image-spec descriptor.md; only what the registry uses. */
 export interface Descriptor {
@@ -60,10 +62,9 @@ export function readDescriptor(
   if (--budget.descriptors < 0) throw invalidManifest('', 'names too many descriptors')
   const object = readObject(value, field)
   refuseLookalikes(object, known, field)
-  const mediaType = readMediaType(object['mediaType'], join(field, 'mediaType'))
+  const mediaType = readMediaType(object, 'mediaType', field)
   if (mediaType === undefined) throw invalidManifest(join(field, 'mediaType'), 'is missing')
-  const digestText = object['digest']
-  const digest = typeof digestText === 'string' ? parseDigest(digestText) : undefined
+  const digest = parseDigest(readText(object, 'digest', field) ?? '')
   if (digest === undefined) {
     throw invalidManifest(join(field, 'digest'), 'is not a sha256 or sha512 digest')
   }
@@ -71,11 +72,11 @@ export function readDescriptor(
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw invalidManifest(join(field, 'size'), 'is not a size in bytes')
   }
-  const data = readText(object['data'], join(field, 'data'))
+  const data = readText(object, 'data', field)
   if (data !== undefined) checkData(data, digest, size, join(field, 'data'))
-  const artifactType = readMediaType(object['artifactType'], join(field, 'artifactType'))
-  const annotations = readAnnotations(object['annotations'], join(field, 'annotations'), budget)
-  const urls = readList(object['urls'], join(field, 'urls'))
+  const artifactType = readMediaType(object, 'artifactType', field)
+  const annotations = readAnnotations(object, field, budget)
+  const urls = readList(object, 'urls', field)
   if (urls.some((url) => typeof url !== 'string')) {
     throw invalidManifest(join(field, 'urls'), 'is not a list of strings')
   }
@@ -90,35 +91,33 @@ export function readDescriptor(
 }
 
 /** Undefined where it is absent. Parameters are let be. Errors: OciError MANIFEST_INVALID. */
-export function readMediaType(value: unknown, field: string): string | undefined {
-  const text = readText(value, field)
+export function readMediaType(object: JsonObject, key: string, field: string): string | undefined {
+  const text = readText(object, key, field)
   if (text !== undefined && parseMediaType(text) === undefined) {
-    throw invalidManifest(
-      field,
-      text.length > mediaTypeLengthMax ? 'is too long' : 'is not a media type',
-    )
+    throw invalidManifest(join(field, key), 'is not a media type')
   }
   return text
 }
 
-/** Undefined where there are none. Errors: OciError MANIFEST_INVALID. */
+/** The `annotations` of an object; undefined where there are none. Errors: OciError MANIFEST_INVALID. */
 export function readAnnotations(
-  value: unknown,
+  object: JsonObject,
   field: string,
   budget: ManifestBudget,
 ): Readonly<Record<string, string>> | undefined {
-  if (value === undefined || value === null) return undefined
-  const object = readObject(value, field)
-  const entries = Object.entries(object)
+  if (!isPresent(object, 'annotations')) return undefined
+  const place = join(field, 'annotations')
+  const annotations = readObject(object['annotations'], place)
+  const entries = Object.entries(annotations)
   if (entries.length > budget.annotationsMax) {
-    throw invalidManifest(field, `has more than ${budget.annotationsMax} entries`)
+    throw invalidManifest(place, `has more than ${budget.annotationsMax} entries`)
   }
   for (const [key, text] of entries) {
-    if (typeof text !== 'string') throw invalidManifest(field, 'has a value that is not a string')
+    if (typeof text !== 'string') throw invalidManifest(place, 'has a value that is not a string')
     budget.annotationLength -= key.length + text.length
   }
-  if (budget.annotationLength < 0) throw invalidManifest(field, 'is too long')
-  return object as Readonly<Record<string, string>>
+  if (budget.annotationLength < 0) throw invalidManifest(place, 'is too long')
+  return annotations as Readonly<Record<string, string>>
 }
 
 // A client may use `data` in place of the content, so it has to be the content.

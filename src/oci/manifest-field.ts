@@ -13,6 +13,11 @@ export function invalidManifest(field: string, reason: string): OciError {
   })
 }
 
+/** Whether a member is there; null counts as absent, since Go writes it for what is empty. */
+export function isPresent(object: JsonObject, key: string): boolean {
+  return object[key] !== undefined && object[key] !== null
+}
+
 /** Errors: OciError MANIFEST_INVALID. */
 export function readObject(value: unknown, field: string): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -21,17 +26,19 @@ export function readObject(value: unknown, field: string): JsonObject {
   return value as JsonObject
 }
 
-/** Null counts as absent, since Go writes it for empty lists. Errors: OciError MANIFEST_INVALID. */
-export function readList(value: unknown, field: string): readonly unknown[] {
-  if (value === undefined || value === null) return []
-  if (!Array.isArray(value)) throw invalidManifest(field, 'is not a list')
+/** A list; empty where it is absent. `field` is where `object` stands. Errors: OciError MANIFEST_INVALID. */
+export function readList(object: JsonObject, key: string, field: string): readonly unknown[] {
+  if (!isPresent(object, key)) return []
+  const value = object[key]
+  if (!Array.isArray(value)) throw invalidManifest(join(field, key), 'is not a list')
   return value
 }
 
-/** Null and the empty string count as absent, as Go reads them. Errors: OciError MANIFEST_INVALID. */
-export function readText(value: unknown, field: string): string | undefined {
+/** Undefined where it is absent or empty, which Go does not tell apart. Errors: OciError MANIFEST_INVALID. */
+export function readText(object: JsonObject, key: string, field: string): string | undefined {
+  const value = object[key]
   if (value === undefined || value === null || value === '') return undefined
-  if (typeof value !== 'string') throw invalidManifest(field, 'is not a string')
+  if (typeof value !== 'string') throw invalidManifest(join(field, key), 'is not a string')
   return value
 }
 

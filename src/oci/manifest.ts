@@ -11,6 +11,7 @@ import {
 import type { Digest } from './digest.ts'
 import {
   invalidManifest,
+  isPresent,
   type JsonObject,
   knownKeys,
   readList,
@@ -70,8 +71,8 @@ export const defaultManifestLimits: ManifestLimits = {
   annotationLengthMax: 4 * 1024 * 1024,
 }
 
-// Bounds what JSON.parse may build: a descriptor with platform and annotations has about 20 values.
-const valuesPerDescriptor = 50
+// Bounds what JSON.parse may build. A descriptor with a platform and some annotations has about 15.
+const valuesPerDescriptor = 20
 
 const known = knownKeys([
   'schemaVersion',
@@ -113,12 +114,11 @@ export function parseManifest(
     annotationLength: limits.annotationLengthMax,
   }
   const content = readContent(body, mediaType, budget)
-  const artifactType =
-    readMediaType(body['artifactType'], 'artifactType') ?? content.config?.mediaType
+  const artifactType = readMediaType(body, 'artifactType', '') ?? content.config?.mediaType
   const subject = isPresent(body, 'subject')
     ? readDescriptor(body['subject'], 'subject', budget).descriptor
     : undefined
-  const annotations = readAnnotations(body['annotations'], 'annotations', budget)
+  const annotations = readAnnotations(body, '', budget)
   return {
     mediaType,
     kind: isIndexMediaType(mediaType) ? 'index' : 'image',
@@ -141,7 +141,7 @@ export function referrerDescriptor(manifest: Manifest, digest: Digest, size: num
 }
 
 function manifestMediaType(body: JsonObject, contentType: string | undefined): string {
-  const own = readText(body['mediaType'], 'mediaType')
+  const own = readText(body, 'mediaType', '')
   const sent = contentType === undefined || contentType === '' ? own : parseMediaType(contentType)
   if (sent === undefined) {
     throw contentType === undefined || contentType === ''
@@ -190,7 +190,7 @@ function readDescriptors(
   key: string,
   budget: ManifestBudget,
 ): readonly ReadDescriptor[] {
-  return readList(body[key], key).map((value, i) => readDescriptor(value, `${key}[${i}]`, budget))
+  return readList(body, key, '').map((value, i) => readDescriptor(value, `${key}[${i}]`, budget))
 }
 
 function sortContent(
@@ -238,8 +238,4 @@ function refuseFields(body: JsonObject, keys: readonly string[], shape: string):
   for (const key of keys) {
     if (isPresent(body, key)) throw invalidManifest(key, `does not belong in ${shape}`)
   }
-}
-
-function isPresent(body: JsonObject, key: string): boolean {
-  return body[key] !== undefined && body[key] !== null
 }

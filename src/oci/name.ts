@@ -1,4 +1,4 @@
-// Repository names, by the grammar of the distribution spec, in one pass.
+// Repository names, by the grammar of the distribution spec.
 
 declare const brand: unique symbol
 
@@ -8,40 +8,16 @@ export type RepositoryName = string & { readonly [brand]: 'RepositoryName' }
 /** Longest repository name, in characters. */
 export const repositoryNameLengthMax = 255
 
-const dash = 0x2d
-const dot = 0x2e
-const slash = 0x2f
-const underscore = 0x5f
+// Separators and letters are disjoint, so there is one way to match and time is linear.
+const form = /^[a-z0-9]+(?:(?:[./]|__?|-+)[a-z0-9]+)*$/
 
 /**
- * Undefined where `text` is not a repository name. Linear in the length.
- * Limits: `repositoryNameLengthMax`.
- * Source: distribution-spec "Pulling manifests": components of [a-z0-9]+ joined by `.`, `_`, `__` or
- * any number of `-`, and components joined by `/`.
+ * Undefined where `text` is not a repository name.
+ * Limits: `repositoryNameLengthMax`. Source: distribution-spec "Pulling manifests", whose expression
+ * for components and slashes folds into this one.
  */
 export function parseRepositoryName(text: string): RepositoryName | undefined {
-  if (text.length === 0 || text.length > repositoryNameLengthMax) return undefined
-  // What came before; `slash` stands for the start of a component, 0 for a letter or digit.
-  let previous = slash
-  let underscores = 0
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if ((c >= 0x61 && c <= 0x7a) || (c >= 0x30 && c <= 0x39)) {
-      previous = 0
-      underscores = 0
-    } else if (c === dash) {
-      if (previous !== 0 && previous !== dash) return undefined
-      previous = dash
-    } else if (c === underscore) {
-      underscores++
-      if ((previous !== 0 && previous !== underscore) || underscores > 2) return undefined
-      previous = underscore
-    } else if (c === dot || c === slash) {
-      if (previous !== 0) return undefined
-      previous = c
-    } else {
-      return undefined
-    }
-  }
-  return previous === 0 ? (text as RepositoryName) : undefined
+  return text.length <= repositoryNameLengthMax && form.test(text)
+    ? (text as RepositoryName)
+    : undefined
 }
