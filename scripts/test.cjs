@@ -1,0 +1,57 @@
+// `npm test [-- WORD...]`: sets the clone up, lints, and runs the tests whose paths have one of the
+// words, or all. `--coverage` measures, `--no-lint` goes straight to the tests.
+'use strict'
+const { spawnSync } = require('node:child_process')
+const { availableParallelism } = require('node:os')
+const { join, relative } = require('node:path')
+const { filesUnder, root, run, say, setUp } = require('./setup.cjs')
+
+const options = process.argv.slice(2).filter((arg) => arg.startsWith('--'))
+const words = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
+const testTimeoutMs = 20 * 60 * 1000
+
+// These start daemons and servers that load the machine: one file at a time.
+const alone = /^dist\/test\/(client|conformance|crash)\//
+
+setUp()
+if (!options.includes('--no-lint')) {
+  run(process.execPath, [
+    'node_modules/@biomejs/biome/bin/biome',
+    'check',
+    '--error-on-warnings',
+    '.',
+  ])
+}
+const files = filesUnder(join(root, 'dist/test'), '.test.js')
+  .map((file) => relative(root, file))
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+if (files.length === 0) {
+  say(`no test file has ${words.join(' or ')} in its path`)
+  process.exit(1)
+}
+// Both runs are made whatever the first one brings, so that one report tells everything.
+const failed = [
+  runTests(
+    files.filter((file) => !alone.test(file)),
+    availableParallelism(),
+  ),
+  runTests(
+    files.filter((file) => alone.test(file)),
+    1,
+  ),
+].some((status) => status !== 0)
+process.exit(failed ? 1 : 0)
+
+function runTests(paths, concurrency) {
+  if (paths.length === 0) return 0
+  const args = [
+    '--enable-source-maps',
+    ...(options.includes('--coverage') ? ['--experimental-test-coverage'] : []),
+    '--test',
+    '--test-reporter=spec',
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${testTimeoutMs}`,
+    ...paths,
+  ]
+  return spawnSync(process.execPath, args, { stdio: 'inherit' }).status ?? 1
+}
