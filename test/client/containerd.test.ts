@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { startDaemon } from '../support/daemon.ts'
+import { containerdRoot, startContainerd } from '../support/engines.ts'
 import {
   blobPath,
   digestsOf,
@@ -13,7 +13,7 @@ import {
   makeIndex,
   sha256,
 } from '../support/images.ts'
-import { attempt, run } from '../support/run.ts'
+import { run } from '../support/run.ts'
 import { openScene, type Scene } from '../support/scene.ts'
 import { assertServesImage, assertServesIndex } from '../support/served.ts'
 import { needs } from '../support/tools.ts'
@@ -27,21 +27,7 @@ const architectures = ['amd64', 'arm64']
 
 async function openContainerd(t: TestContext): Promise<ContainerdScene> {
   const scene = await openScene(t)
-  const { dir } = scene
-  const address = join(dir, 'containerd.sock')
-  const config = join(dir, 'config.toml')
-  // The CRI plug-in would look for networks and listen on a port; nothing here needs it.
-  await writeFile(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
-  const flags = ['--address', address]
-  const daemon = await startDaemon({
-    command: 'containerd',
-    args: [
-      ...['--config', config, ...flags],
-      ...['--root', join(dir, 'root'), '--state', join(dir, 'state')],
-    ],
-    probe: async () => (await attempt('ctr', [...flags, 'version'])).code === 0 || undefined,
-  })
-  scene.onEnd(() => daemon.stop())
+  const flags = ['--address', await startContainerd(scene)]
   return { ...scene, ctr: (...args) => run('ctr', [...flags, ...args]) }
 }
 
@@ -79,7 +65,7 @@ async function assertStored(
   const stored = (await scene.ctr('content', 'ls', '-q')).split('\n').sort()
   assert.deepEqual(stored, [...digests].sort())
   for (const digest of digests) {
-    const path = join(scene.dir, 'root', 'io.containerd.content.v1.content')
+    const path = join(containerdRoot(scene.dir), 'io.containerd.content.v1.content')
     const bytes = await readFile(blobPath(path, digest))
     assert.equal(sha256(bytes), digest)
     assert.ok(bytes.equals(await readFile(blobPath(layout, digest))), digest)

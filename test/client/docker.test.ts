@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { startDaemon } from '../support/daemon.ts'
+import { startDockerd } from '../support/engines.ts'
 import {
   dockerArchive,
   type Image,
@@ -12,11 +12,11 @@ import {
   makeImage,
   sha256,
 } from '../support/images.ts'
-import { attempt, run } from '../support/run.ts'
+import { run } from '../support/run.ts'
 import { openScene, type Scene } from '../support/scene.ts'
 import { assertServesWhole, pushImage } from '../support/served.ts'
 import { untar } from '../support/tar.ts'
-import { findTool, needs } from '../support/tools.ts'
+import { needs } from '../support/tools.ts'
 
 interface DockerScene extends Scene {
   docker(...args: readonly string[]): Promise<string>
@@ -26,19 +26,11 @@ const options: ImageOptions = { layers: 4, bytesPerLayer: 3_000_000, seed: 'dock
 
 async function openDocker(t: TestContext): Promise<DockerScene> {
   const scene = await openScene(t)
-  const { dir } = scene
-  const socket = `unix://${join(dir, 'docker.sock')}`
-  const env = { ...process.env, DOCKER_HOST: socket, DOCKER_CONFIG: join(dir, 'config') }
-  const daemon = await startDaemon({
-    command: findTool('dockerd') ?? 'dockerd',
-    args: [
-      ...['--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=vfs'],
-      ...['--data-root', join(dir, 'data'), '--exec-root', join(dir, 'exec')],
-      ...['--pidfile', join(dir, 'dockerd.pid'), '-H', socket],
-    ],
-    probe: async () => (await attempt('docker', ['version'], { env })).code === 0 || undefined,
-  })
-  scene.onEnd(() => daemon.stop())
+  const env = {
+    ...process.env,
+    DOCKER_HOST: await startDockerd(scene),
+    DOCKER_CONFIG: join(scene.dir, 'config'),
+  }
   return { ...scene, docker: (...args) => run('docker', args, { env }) }
 }
 
