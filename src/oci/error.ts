@@ -1,10 +1,5 @@
 // Every answer that is a refusal or a fault, as one table of OCI error codes.
 
-interface ErrorRow {
-  readonly status: number
-  readonly message: string
-}
-
 /** Source: distribution-spec "Error Codes"; the rows after UNSUPPORTED are ours, in the same form. */
 export const errorTable = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to this repository' },
@@ -33,7 +28,7 @@ export const errorTable = {
   UNAVAILABLE: { status: 503, message: 'the service is temporarily unavailable' },
   STORAGE_FULL: { status: 507, message: 'storage is full' },
   INTERNAL: { status: 500, message: 'internal error' },
-} as const satisfies Record<string, ErrorRow>
+} as const
 
 export type ErrorCode = keyof typeof errorTable
 

@@ -142,22 +142,28 @@ export function referrerDescriptor(manifest: Manifest, digest: Digest, size: num
 
 function manifestMediaType(body: JsonObject, contentType: string | undefined): string {
   const own = readText(body, 'mediaType', '')
-  const sent = contentType === undefined || contentType === '' ? own : parseMediaType(contentType)
-  if (sent === undefined) {
-    throw contentType === undefined || contentType === ''
-      ? invalidManifest('mediaType', 'is missing, and so is Content-Type')
-      : invalidManifest('Content-Type', 'is not a media type')
+  const isSent = contentType !== undefined && contentType !== ''
+  const mediaType = isSent ? parseMediaType(contentType) : own
+  if (mediaType === undefined) {
+    throw isSent
+      ? invalidManifest('Content-Type', 'is not a media type')
+      : invalidManifest('mediaType', 'is missing, and so is Content-Type')
   }
-  if (isSchema1MediaType(sent) || body['schemaVersion'] === 1 || isPresent(body, 'fsLayers')) {
+  if (isSchema1MediaType(mediaType) || body['schemaVersion'] === 1 || isPresent(body, 'fsLayers')) {
     throw invalidManifest('', 'is of Docker schema 1, which is not supported')
   }
-  if (own !== undefined && own !== sent) {
+  if (own !== undefined && own !== mediaType) {
     throw invalidManifest('mediaType', 'is not the same as the Content-Type')
   }
-  if (own === undefined && !sent.startsWith('application/vnd.oci.image.')) {
+  if (!isManifestMediaType(mediaType)) {
+    const field = isSent ? 'Content-Type' : 'mediaType'
+    throw invalidManifest(field, 'is not a supported manifest media type')
+  }
+  // Only the OCI image and index may leave it out; Docker clients could not pull what does.
+  if (own === undefined && mediaType !== mediaTypes.ociImage && mediaType !== mediaTypes.ociIndex) {
     throw invalidManifest('mediaType', 'is missing')
   }
-  return sent
+  return mediaType
 }
 
 interface Content {
@@ -178,11 +184,9 @@ function readContent(body: JsonObject, mediaType: string, budget: ManifestBudget
     const { descriptor: config } = readDescriptor(body['config'], 'config', budget)
     return { config, named: readDescriptors(body, 'layers', budget) }
   }
-  if (mediaType === mediaTypes.ociArtifact) {
-    refuseFields(body, ['config', 'layers', 'manifests'], 'an artifact manifest')
-    return { named: readDescriptors(body, 'blobs', budget) }
-  }
-  throw invalidManifest('Content-Type', 'is not a supported manifest media type')
+  // What is left is the artifact manifest, which has no schema version.
+  refuseFields(body, ['config', 'layers', 'manifests'], 'an artifact manifest')
+  return { named: readDescriptors(body, 'blobs', budget) }
 }
 
 function readDescriptors(
