@@ -1,0 +1,92 @@
+// What a scenario, a subject (Keelson or a reference) and a measured round are.
+// Scenarios and references are one file each; the runner knows only these types.
+
+import type { Content } from './content.ts'
+
+export type ReferenceName = 'nginx-static' | 'docker-registry' | 'null-sink' | 'openssl-sha256'
+export type SubjectName = 'keelson' | ReferenceName
+
+/** Where the store of a server lives: a disk file system, or tmpfs. */
+export type StoreKind = 'disk' | 'memory'
+
+export interface Percentiles {
+  readonly p50: number
+  readonly p90: number
+  readonly p99: number
+  readonly p999: number
+}
+
+/** What a load driver reports about one round. Units: seconds, bytes, milliseconds. */
+export interface DriverResult {
+  readonly requests: number
+  readonly bytes: number
+  readonly seconds: number
+  readonly latencyMs: Percentiles | undefined
+}
+
+/** A measured round; `figure` is in the unit of its scenario. */
+export interface Round extends DriverResult {
+  readonly figure: number
+  readonly driver: string
+}
+
+export interface Server {
+  readonly kind: 'server'
+  readonly name: SubjectName
+  readonly port: number
+  readonly pid: number
+  /** Tree whose `data` files may be deleted between rounds of a push scenario. */
+  readonly blobRoot: string | undefined
+  readonly load: (content: Content) => Promise<void>
+  readonly stop: () => Promise<void>
+}
+
+/** A yardstick that is a program and no server; it measures itself. Units: seconds. */
+export interface Gauge {
+  readonly kind: 'gauge'
+  readonly name: SubjectName
+  readonly measure: (seconds: number) => Promise<Round>
+}
+
+export interface StartContext {
+  /** Empty directory of the wanted store kind, removed by the caller. */
+  readonly directory: string
+  readonly serverCores: string | undefined
+}
+
+export interface Subject {
+  readonly name: SubjectName
+  /** The version as the program itself states it, or undefined where it is not installed. */
+  readonly version: () => string | undefined
+  readonly start: (context: StartContext) => Promise<Server | Gauge>
+}
+
+export interface RoundContext {
+  readonly seconds: number
+  readonly connections: number
+  readonly loadCores: string | undefined
+}
+
+export type Expectation =
+  | { readonly against: ReferenceName; readonly atLeast: number; readonly store?: StoreKind }
+  | { readonly atMost: number }
+
+export interface Scenario {
+  readonly name: string
+  /** One question, as the report prints it. */
+  readonly asks: string
+  readonly unit: 'req/s' | 'MB/s' | 'push/s' | 'MiB'
+  readonly stores: readonly StoreKind[]
+  readonly references: readonly ReferenceName[]
+  /** Loaded into each server once, off the clock. */
+  readonly content: () => Content
+  readonly round: (server: Server, content: Content, context: RoundContext) => Promise<Round>
+  /** Rounds leave bytes in the store, which are reclaimed between them. */
+  readonly writes: boolean
+  /** One unrecorded short round first, for compilers and caches. */
+  readonly warmUp: boolean
+  readonly roundsMax: number
+  /** Bytes that one server may hold in its store at a time; the runner skips where it will not fit. */
+  readonly storeBytesMax: number
+  readonly expected: readonly Expectation[]
+}

@@ -1,0 +1,64 @@
+// Keelson itself as a subject: its own bin on an empty store, open to loopback, fsync on.
+
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { startServer, stopServer, untilReady } from './children.ts'
+import type { Server, StartContext, Subject } from './contract.ts'
+import { answers, freePort } from './free-port.ts'
+import { pushContent, verifyContent } from './load/seed.ts'
+
+/** The program under test: `bin/keelson` of the clone, or of another build to compare with. */
+export function keelsonProgram(): string {
+  return resolve(process.env['KEELSON_BIN'] ?? 'bin/keelson')
+}
+
+function configuration(root: string, port: number): string {
+  return `[server]
+bind_address = "127.0.0.1"
+port = ${port}
+
+[blob_store.fs]
+root_dir = ${JSON.stringify(root)}
+
+[global.access_policy]
+default = "allow"
+`
+}
+
+/**
+ * Start Keelson in `context.directory`; `command` stands before the arguments and is the program
+ * itself unless a profiler wants Node flags there.
+ * Errors: Error with the end of its log when it does not serve within 30 s.
+ */
+export async function startKeelson(
+  { directory, serverCores }: StartContext,
+  command: readonly string[] = [keelsonProgram()],
+): Promise<Server> {
+  const port = await freePort()
+  const root = join(directory, 'store')
+  const blobRoot = join(root, 'blobs')
+  const configFile = join(directory, 'keelson.toml')
+  const logFile = join(directory, 'log')
+  mkdirSync(root, { recursive: true })
+  writeFileSync(configFile, configuration(root, port))
+  const child = startServer(serverCores, [...command, '-c', configFile, 'server'], logFile)
+  await untilReady(child, logFile, () => answers(`http://127.0.0.1:${port}/v2/`))
+  return {
+    kind: 'server',
+    name: 'keelson',
+    port,
+    pid: child.pid ?? 0,
+    blobRoot,
+    load: async (content) => {
+      await pushContent(port, content)
+      await verifyContent(port, content)
+    },
+    stop: () => stopServer(child),
+  }
+}
+
+export const keelson: Subject = {
+  name: 'keelson',
+  version: () => (existsSync(keelsonProgram()) ? process.version : undefined),
+  start: (context) => startKeelson(context),
+}

@@ -1,0 +1,136 @@
+// As many requests per second as the load core can send: wrk where installed, else autocannon.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { atEnd, findProgram, runToEnd } from '../children.ts'
+import type { DriverResult, Round, RoundContext, Server } from '../contract.ts'
+import { BODYLESS_SCRIPT, GET_SCRIPT } from './wrk-script.ts'
+
+export interface Request {
+  readonly method: 'GET' | 'HEAD'
+  readonly path: string
+  readonly status: number
+  readonly headers: readonly string[]
+}
+
+interface Tool {
+  readonly label: string
+  readonly run: (server: Server, request: Request, context: RoundContext) => Promise<DriverResult>
+}
+
+const GRACE_MS = 30_000
+
+function deadlineMs(context: RoundContext): number {
+  return context.seconds * 1000 + GRACE_MS
+}
+
+function scriptFile(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'keelson-bench-script-'))
+  atEnd(() => rmSync(directory, { recursive: true, force: true }))
+  const file = join(directory, 'wrk.lua')
+  writeFileSync(file, text)
+  return file
+}
+
+function wrk(program: string): Tool {
+  const withBody = scriptFile(GET_SCRIPT)
+  const withoutBody = scriptFile(BODYLESS_SCRIPT)
+  return {
+    label: 'wrk',
+    run: async (server, request, context) => {
+      const bodyless = request.method === 'HEAD' || request.status === 304
+      const head = [`${request.method} ${request.path} HTTP/1.1`, `Host: 127.0.0.1:${server.port}`]
+      const headerFlags = request.headers.flatMap((line) => ['-H', line])
+      const output = await runToEnd(
+        context.loadCores,
+        [
+          ...[program, '-t1', `-c${context.connections}`, `-d${context.seconds}s`, ...headerFlags],
+          ...['-s', bodyless ? withoutBody : withBody],
+          `http://127.0.0.1:${server.port}${request.path}`,
+        ],
+        deadlineMs(context),
+        {
+          BENCH_REQUEST: [...head, ...request.headers, '', ''].join('\r\n'),
+          BENCH_PORT: String(server.port),
+          BENCH_CONNECTIONS: String(context.connections),
+          BENCH_SECONDS: String(context.seconds),
+          BENCH_STATUS: String(request.status),
+        },
+      )
+      const line = /^RESULT (.*)$/m.exec(output)?.[1]
+      if (line === undefined) throw new Error(`wrk said: ${output.slice(-400)}`)
+      const result = JSON.parse(line) as DriverResult & { readonly errors: number }
+      if (result.errors > 0) throw new Error(`wrk counted ${result.errors} errors`)
+      return result
+    },
+  }
+}
+
+interface AutocannonResult {
+  readonly requests: { readonly total: number }
+  readonly throughput: { readonly total: number }
+  readonly duration: number
+  readonly errors: number
+  readonly non2xx: number
+  readonly latency: {
+    readonly p50: number
+    readonly p90: number
+    readonly p99: number
+    readonly p99_9: number
+  }
+}
+
+function autocannon(): Tool {
+  const program = createRequire(import.meta.url).resolve('autocannon/autocannon.js')
+  return {
+    label: 'autocannon',
+    run: async (server, request, context) => {
+      const output = await runToEnd(
+        context.loadCores,
+        [
+          ...[process.execPath, program, '--json', '-m', request.method],
+          ...['-c', String(context.connections), '-d', String(context.seconds)],
+          ...request.headers.flatMap((line) => ['-H', line]),
+          `http://127.0.0.1:${server.port}${request.path}`,
+        ],
+        deadlineMs(context),
+      )
+      const said = JSON.parse(output) as AutocannonResult
+      const unexpected = request.status < 300 ? said.non2xx : 0
+      if (said.errors + unexpected > 0 || said.requests.total === 0) {
+        throw new Error(`autocannon: ${said.errors} errors, ${said.non2xx} refusals`)
+      }
+      const { p50, p90, p99, p99_9 } = said.latency
+      return {
+        requests: said.requests.total,
+        bytes: said.throughput.total,
+        seconds: said.duration,
+        latencyMs: { p50, p90, p99, p999: p99_9 },
+      }
+    },
+  }
+}
+
+let chosen: Tool | undefined
+
+function tool(): Tool {
+  if (chosen === undefined) {
+    const program =
+      process.env['KEELSON_BENCH_LOAD'] === 'autocannon' ? undefined : findProgram('wrk')
+    chosen = program === undefined ? autocannon() : wrk(program)
+  }
+  return chosen
+}
+
+/** One round of one repeated request. Errors: Error when any answer has another status. */
+export async function requestRate(
+  server: Server,
+  request: Request,
+  context: RoundContext,
+): Promise<Round> {
+  const driver = tool()
+  const result = await driver.run(server, request, context)
+  return { ...result, figure: result.requests / result.seconds, driver: driver.label }
+}

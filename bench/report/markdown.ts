@@ -1,0 +1,67 @@
+// The table for the README: one line per scenario, Keelson beside each reference.
+
+import type { SubjectName } from '../contract.ts'
+import {
+  ABSENT,
+  formatCost,
+  formatMebibytes,
+  formatNumber,
+  formatRatio,
+  storeLabel,
+} from './format.ts'
+import type { RunRecord } from './record.ts'
+import type { ScenarioSummary, SubjectSummary } from './summary.ts'
+
+const REFERENCES = [
+  ['nginx-static', 'nginx static'],
+  ['docker-registry', 'docker-registry'],
+  ['openssl-sha256', 'openssl sha256'],
+] as const
+
+function find(summary: ScenarioSummary, name: SubjectName): SubjectSummary | undefined {
+  return summary.subjects.find((it) => it.name === name && it.rounds > 0)
+}
+
+function cell(summary: ScenarioSummary, name: SubjectName): string {
+  const subject = find(summary, name)
+  if (subject === undefined) return ABSENT
+  return `${formatNumber(subject.median)} (${formatRatio(subject.ratio)})`
+}
+
+function line(summary: ScenarioSummary): string {
+  const ours = find(summary, 'keelson')
+  const cells = [
+    `${summary.asks}${summary.store === 'memory' ? `, ${storeLabel(summary)}` : ''}`,
+    ours === undefined ? ABSENT : `**${formatNumber(ours.median)}** ${summary.unit}`,
+    formatNumber(ours?.latencyMs?.p99),
+    ours === undefined ? ABSENT : formatCost(summary.unit, ours),
+    formatMebibytes(ours?.peakRssBytes),
+    ...REFERENCES.map(([name]) => cell(summary, name)),
+    summary.verdicts
+      .map(({ wanted, met }) => `${wanted}: ${met ? 'met' : '**missed**'}`)
+      .join('; '),
+  ]
+  return `| ${cells.join(' | ')} |`
+}
+
+/** Markdown of a whole run. In brackets: Keelson ÷ the reference, median of the rounds' ratios. */
+export function markdownTable(run: RunRecord): string {
+  const { machine, options, revision, placement, date } = run
+  const programs = Object.entries(machine.programs).map(([name, version]) => `${name} ${version}`)
+  const heading = [
+    ...['Scenario', 'Keelson', 'p99 ms', 'server CPU', 'peak RSS MiB'],
+    ...REFERENCES.map(([, label]) => label),
+    'wanted',
+  ]
+  return [
+    `| ${heading.join(' | ')} |`,
+    `|${heading.map(() => '---').join('|')}|`,
+    ...run.summaries.filter(({ skipped }) => skipped === undefined).map(line),
+    '',
+    `Commit ${revision.commit}, ${date.slice(0, 10)}; ${machine.cpu}, ${machine.cores} cores, Linux ` +
+      `${machine.kernel}, Node ${machine.node}; ${programs.join(', ')}.`,
+    `${placement.note}; disk is ${machine.diskFilesystem}; ${options.rounds} interleaved rounds of ` +
+      `${options.seconds} s, medians; in brackets the median of the rounds' ratios Keelson ÷ it.`,
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,134 @@
+// From rounds to figures: medians, spreads, costs, and ratios to each reference round by round.
+
+import type { Expectation, Percentiles, Scenario, SubjectName } from '../contract.ts'
+import type { MeasuredRound, ScenarioResult, SubjectResult } from '../runner.ts'
+import { median } from '../statistics.ts'
+
+export interface SubjectSummary {
+  readonly name: SubjectName
+  readonly problem: string | undefined
+  readonly rounds: number
+  readonly median: number
+  readonly min: number
+  readonly max: number
+  /** Medians of the rounds' percentiles. */
+  readonly latencyMs: Percentiles | undefined
+  /** Server CPU-seconds per 1,000 requests; for a push, per 1,000 pushes. */
+  readonly cpuPerThousand: number | undefined
+  /** Server CPU-seconds per GB (1e9 bytes) moved. */
+  readonly cpuPerGigabyte: number | undefined
+  readonly peakRssBytes: number | undefined
+  /** Median over rounds of Keelson's figure ÷ this one's figure; undefined for Keelson. */
+  readonly ratio: number | undefined
+  /** The same for the work done per CPU-second of the server. */
+  readonly ratioPerCpu: number | undefined
+}
+
+export interface Verdict {
+  readonly wanted: string
+  readonly measured: number | undefined
+  readonly met: boolean
+}
+
+export interface ScenarioSummary {
+  readonly name: string
+  readonly asks: string
+  readonly unit: Scenario['unit']
+  readonly store: ScenarioResult['store']
+  readonly skipped: string | undefined
+  readonly subjects: readonly SubjectSummary[]
+  readonly verdicts: readonly Verdict[]
+}
+
+type Measure = (round: MeasuredRound) => number | undefined
+
+function medianOf(subject: SubjectResult, measure: Measure): number | undefined {
+  const values = subject.rounds.flatMap((round) => {
+    const value = round === undefined ? undefined : measure(round)
+    return value === undefined ? [] : [value]
+  })
+  return values.length === 0 ? undefined : median(values)
+}
+
+function perCpu(unit: Scenario['unit']): Measure {
+  return ({ cpuSeconds, bytes, requests }) =>
+    cpuSeconds ? (unit === 'MB/s' ? bytes : requests) / cpuSeconds : undefined
+}
+
+/** Only rounds that both have are compared, so that a ratio never mixes two moments. */
+function ratioOf(ours: SubjectResult, theirs: SubjectResult, measure: Measure): number | undefined {
+  const ratios = ours.rounds.flatMap((round, index) => {
+    const other = theirs.rounds[index]
+    if (round === undefined || other === undefined) return []
+    const [mine, its] = [measure(round), measure(other)]
+    return mine === undefined || its === undefined || its === 0 ? [] : [mine / its]
+  })
+  return ratios.length === 0 ? undefined : median(ratios)
+}
+
+function latencyOf(subject: SubjectResult): Percentiles | undefined {
+  const at = (key: keyof Percentiles): number | undefined =>
+    medianOf(subject, ({ latencyMs }) => latencyMs?.[key])
+  const [p50, p90, p99, p999] = [at('p50'), at('p90'), at('p99'), at('p999')]
+  if (p50 === undefined || p90 === undefined || p99 === undefined || p999 === undefined) {
+    return undefined
+  }
+  return { p50, p90, p99, p999 }
+}
+
+function summarizeSubject(
+  subject: SubjectResult,
+  ours: SubjectResult | undefined,
+  unit: Scenario['unit'],
+): SubjectSummary {
+  const figures = subject.rounds.flatMap((round) => (round === undefined ? [] : [round.figure]))
+  const compared = ours === undefined || ours === subject ? undefined : ours
+  const ratio = (measure: Measure): number | undefined =>
+    compared === undefined ? undefined : ratioOf(compared, subject, measure)
+  return {
+    name: subject.name,
+    problem: subject.problem,
+    rounds: figures.length,
+    median: median(figures),
+    min: Math.min(...figures),
+    max: Math.max(...figures),
+    latencyMs: latencyOf(subject),
+    cpuPerThousand: medianOf(subject, ({ cpuSeconds, requests }) =>
+      cpuSeconds === undefined ? undefined : (cpuSeconds / requests) * 1000,
+    ),
+    cpuPerGigabyte: medianOf(subject, ({ cpuSeconds, bytes }) =>
+      cpuSeconds === undefined ? undefined : (cpuSeconds / bytes) * 1e9,
+    ),
+    peakRssBytes: subject.peakRssBytes,
+    ratio: ratio(({ figure }) => figure),
+    ratioPerCpu: ratio(perCpu(unit)),
+  }
+}
+
+function judge(
+  expectation: Expectation,
+  subjects: readonly SubjectSummary[],
+  result: ScenarioResult,
+): Verdict[] {
+  if ('atMost' in expectation) {
+    const ours = subjects.find(({ name }) => name === 'keelson')
+    const measured = ours !== undefined && ours.rounds > 0 ? ours.median : undefined
+    const wanted = `≤ ${expectation.atMost} ${result.unit}`
+    return [{ wanted, measured, met: measured !== undefined && measured <= expectation.atMost }]
+  }
+  if (expectation.store !== undefined && expectation.store !== result.store) return []
+  const measured = subjects.find(({ name }) => name === expectation.against)?.ratio
+  const wanted = `≥ ${expectation.atLeast} × ${expectation.against}`
+  return [{ wanted, measured, met: measured !== undefined && measured >= expectation.atLeast }]
+}
+
+export function summarize(
+  result: ScenarioResult,
+  expected: readonly Expectation[],
+): ScenarioSummary {
+  const ours = result.subjects.find(({ name }) => name === 'keelson')
+  const subjects = result.subjects.map((it) => summarizeSubject(it, ours, result.unit))
+  const { name, asks, unit, store, skipped } = result
+  const verdicts = expected.flatMap((it) => judge(it, subjects, result))
+  return { name, asks, unit, store, skipped, subjects, verdicts }
+}

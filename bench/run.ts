@@ -1,0 +1,75 @@
+// `npm run bench`: every scenario against every reference, a table, and one JSON.
+
+import { SCENARIOS } from './catalogue.ts'
+import { superviseChildren } from './children.ts'
+import type { Scenario, StoreKind } from './contract.ts'
+import { choosePlacement, describeMachine, describeRevision, moveToLoadCore } from './machine.ts'
+import { type BenchOptions, HELP, parseOptions } from './options.ts'
+import { markdownTable } from './report/markdown.ts'
+import { type RunRecord, recordName, writeResult } from './report/record.ts'
+import { type ScenarioSummary, summarize } from './report/summary.ts'
+import { scenarioTable } from './report/text.ts'
+import { NOT_INSTALLED, type RunContext, runScenario, type ScenarioResult } from './runner.ts'
+import { findBases } from './workspace.ts'
+
+function plan(options: BenchOptions): { scenario: Scenario; store: StoreKind }[] {
+  const { only, stores } = options
+  return SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name)).flatMap(
+    (scenario) =>
+      scenario.stores
+        .filter((store) => stores.length === 0 || stores.includes(store))
+        .map((store) => ({ scenario, store })),
+  )
+}
+
+function isWhole({ only, subjects, stores, quick }: BenchOptions): boolean {
+  return !quick && only.length + subjects.length + stores.length === 0
+}
+
+/** An absent reference is no failure; anything else that kept a subject from running is. */
+function succeeded({ subjects }: ScenarioResult): boolean {
+  return subjects.every(({ name, problem }) => {
+    return problem === undefined || (problem === NOT_INSTALLED && name !== 'keelson')
+  })
+}
+
+async function bench(options: BenchOptions): Promise<boolean> {
+  const date = new Date().toISOString()
+  const placement = choosePlacement()
+  moveToLoadCore(placement)
+  const bases = findBases(options.diskDirectory)
+  const machine = describeMachine(bases)
+  const run: RunContext = {
+    ...{ options, placement, bases },
+    say: (line) => process.stderr.write(`${line}\n`),
+  }
+  run.say(placement.note)
+  const results: ScenarioResult[] = []
+  const summaries: ScenarioSummary[] = []
+  for (const { scenario, store } of plan(options)) {
+    const result = await runScenario(scenario, store, run)
+    results.push(result)
+    summaries.push(summarize(result, scenario.expected))
+  }
+  const { diskDirectory: _, ...shown } = options
+  const revision = describeRevision()
+  const record: RunRecord = {
+    ...{ format: 1, date, revision, machine, placement, options: shown, summaries, results },
+  }
+  process.stdout.write(`\n${summaries.map(scenarioTable).join('\n')}\n${placement.note}\n`)
+  const whole = isWhole(options)
+  const file = writeResult(recordName(record, whole), `${JSON.stringify(record, undefined, 1)}\n`)
+  if (whole) writeResult('latest.md', markdownTable(record))
+  process.stdout.write(`${file}\n`)
+  return results.every(succeeded)
+}
+
+superviseChildren()
+try {
+  const options = parseOptions(process.argv.slice(2))
+  if (options === 'help') process.stdout.write(HELP)
+  else if (!(await bench(options))) process.exitCode = 1
+} catch (cause) {
+  process.stderr.write(`${cause instanceof Error ? cause.message : cause}\n`)
+  process.exitCode = 2
+}

@@ -1,0 +1,143 @@
+// Makes the four kinds of scenario, so that a scenario file holds only what is special about it.
+
+import {
+  type Content,
+  EMPTY,
+  MANIFEST_TYPE,
+  MIB,
+  oneBlob,
+  REPOSITORY,
+  smallImage,
+} from './content.ts'
+import type { Expectation, Scenario } from './contract.ts'
+import { pull, push } from './load/drive.ts'
+import type { PushFlow } from './load/push.ts'
+import { requestRate } from './load/request-rate.ts'
+
+const ROUNDS_ANY = Number.MAX_SAFE_INTEGER
+
+function firstManifest(content: Content): { readonly tag: string; readonly digest: string } {
+  const [manifest] = content.manifests
+  if (manifest === undefined) throw new Error('this content has no manifest')
+  return manifest
+}
+
+function firstBlob(content: Content): { readonly digest: string; readonly size: number } {
+  const [blob] = content.blobs
+  if (blob === undefined) throw new Error('this content has no blob')
+  return blob
+}
+
+export interface RequestScenario {
+  readonly name: string
+  readonly asks: string
+  readonly method: 'GET' | 'HEAD'
+  readonly target: 'tag' | 'digest' | 'blob'
+  readonly expected: readonly Expectation[]
+}
+
+/** How many of one small request per second. */
+export function requestScenario(wanted: RequestScenario): Scenario {
+  const pathOf = (content: Content): string => {
+    const base = `/v2/${content.repository}`
+    if (wanted.target === 'blob') return `${base}/blobs/${firstBlob(content).digest}`
+    return `${base}/manifests/${firstManifest(content)[wanted.target]}`
+  }
+  return {
+    name: wanted.name,
+    asks: wanted.asks,
+    unit: 'req/s',
+    stores: ['disk'],
+    references: ['nginx-static', 'docker-registry'],
+    content: smallImage,
+    round: (server, content, context) => {
+      const { method, target } = wanted
+      // docker-registry hides OCI manifests from clients that do not ask for them.
+      const headers = target === 'blob' ? [] : [`Accept: ${MANIFEST_TYPE}`]
+      return requestRate(server, { method, path: pathOf(content), status: 200, headers }, context)
+    },
+    writes: false,
+    warmUp: true,
+    roundsMax: ROUNDS_ANY,
+    storeBytesMax: MIB,
+    expected: wanted.expected,
+  }
+}
+
+export interface PullScenario {
+  readonly name: string
+  readonly asks: string
+  readonly size: number
+  readonly connections: number
+  readonly expected: readonly Expectation[]
+}
+
+/** How many MB of one large blob per second. */
+export function pullScenario(wanted: PullScenario): Scenario {
+  return {
+    name: wanted.name,
+    asks: wanted.asks,
+    unit: 'MB/s',
+    stores: ['disk'],
+    references: ['nginx-static', 'docker-registry'],
+    content: () => oneBlob(wanted.size),
+    round: async (server, content, context) => {
+      const { digest, size } = firstBlob(content)
+      const path = `/v2/${content.repository}/blobs/${digest}`
+      const { connections } = wanted
+      const order = { port: server.port, path, size, connections, seconds: context.seconds }
+      const result = await pull(order, context)
+      return { ...result, figure: result.bytes / 1e6 / result.seconds, driver: 'node socket' }
+    },
+    writes: false,
+    warmUp: true,
+    roundsMax: ROUNDS_ANY,
+    storeBytesMax: wanted.size,
+    expected: wanted.expected,
+  }
+}
+
+export interface PushScenario {
+  readonly name: string
+  readonly asks: string
+  readonly unit: 'MB/s' | 'push/s'
+  readonly size: number
+  readonly connections: number
+  readonly flow: PushFlow
+  readonly expected: readonly Expectation[]
+}
+
+// What one round may leave in a store before it is reclaimed, beside one push per connection.
+const ROUND_BYTES_MAX = 1536 * MIB
+
+/** How many MB or how many blobs per second, on disk and on tmpfs. */
+export function pushScenario(wanted: PushScenario): Scenario {
+  return {
+    name: wanted.name,
+    asks: wanted.asks,
+    unit: wanted.unit,
+    stores: ['disk', 'memory'],
+    // The hash bounds bytes, not blobs, so it stands beside MB/s alone.
+    references:
+      wanted.unit === 'MB/s'
+        ? ['docker-registry', 'null-sink', 'openssl-sha256']
+        : ['docker-registry', 'null-sink'],
+    content: () => EMPTY,
+    round: async (server, _content, context) => {
+      const { size, connections, flow } = wanted
+      const order = {
+        ...{ port: server.port, repository: REPOSITORY, size, flow, connections },
+        ...{ seconds: context.seconds, bytesMax: ROUND_BYTES_MAX, allInFlight: false },
+        announce: server.name === 'null-sink',
+      }
+      const result = await push(order, context)
+      const amount = wanted.unit === 'MB/s' ? result.bytes / 1e6 : result.requests
+      return { ...result, figure: amount / result.seconds, driver: 'node socket' }
+    },
+    writes: true,
+    warmUp: true,
+    roundsMax: ROUNDS_ANY,
+    storeBytesMax: ROUND_BYTES_MAX + wanted.size * wanted.connections,
+    expected: wanted.expected,
+  }
+}

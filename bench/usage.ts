@@ -1,0 +1,58 @@
+// CPU time and resident memory of a server and all its descendants, from /proc.
+
+import { readdirSync, readFileSync } from 'node:fs'
+
+// sysconf(_SC_CLK_TCK) is 100 on every Linux that Node supports.
+const TICKS_PER_SECOND = 100
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    // A process or thread that ended between listing and reading counts as nothing.
+    return ''
+  }
+}
+
+function family(pid: number): number[] {
+  const pids = [pid]
+  for (let index = 0; index < pids.length; index++) {
+    const base = `/proc/${pids[index]}/task`
+    for (const thread of threadsOf(base)) {
+      for (const child of readOrEmpty(`${base}/${thread}/children`).split(' ')) {
+        if (child !== '') pids.push(Number(child))
+      }
+    }
+  }
+  return pids
+}
+
+function threadsOf(base: string): string[] {
+  try {
+    return readdirSync(base)
+  } catch {
+    return []
+  }
+}
+
+/** User and system seconds of the process, its threads (ended ones too) and its descendants. */
+export function cpuSeconds(pid: number): number {
+  let ticks = 0
+  for (const member of family(pid)) {
+    const stat = readOrEmpty(`/proc/${member}/stat`)
+    // The command name may hold spaces and brackets, so count fields from the last bracket.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
+  }
+  return ticks / TICKS_PER_SECOND
+}
+
+/** Highest resident set since the start (VmHWM), summed over the family. Units: bytes. */
+export function peakRssBytes(pid: number): number {
+  let kibibytes = 0
+  for (const member of family(pid)) {
+    const match = /^VmHWM:\s+(\d+) kB$/m.exec(readOrEmpty(`/proc/${member}/status`))
+    kibibytes += Number(match?.[1] ?? 0)
+  }
+  return kibibytes * 1024
+}
