@@ -58,8 +58,11 @@ export interface TransportOptions {
   readonly handler: ExchangeHandler
   /** A request that the transport itself must refuse: framing that cannot be trusted. */
   readonly refuse: (reason: string) => Reply
-  /** A fault in a handler or in a stream's source, once the reply can no longer tell it. */
-  readonly onFault: (error: unknown) => void
+  /**
+   * A fault in a handler or in a stream's source. The answer is sent if no byte of the reply has left
+   * yet; otherwise the connection is cut, so that the client sees a short body and not a wrong one.
+   */
+  readonly onFault: (error: unknown) => Reply
 }
 
 /** Start listening. Errors: Error with `code` 'EADDRINUSE' or 'EACCES'. */

@@ -34,10 +34,14 @@ export interface ManifestPut {
   readonly tags: readonly Tag[]
   /** Config and layer blobs that must be in this repository. */
   readonly blobs: readonly Digest[]
-  /** Child manifests of an index. Checked unless `sparse`. */
+  /** Blobs that need not be in this repository (foreign layers); those that are there are referenced. */
+  readonly optionalBlobs: readonly Digest[]
+  /** Child manifests of an index. */
   readonly children: readonly Digest[]
-  /** Blobs and children may be absent; those that are there are referenced all the same. */
-  readonly sparse: boolean
+  /** Absent `blobs` are no obstacle; those that are there are referenced all the same. */
+  readonly allowMissingBlobs: boolean
+  /** Absent `children` are no obstacle: a sparse index. */
+  readonly allowMissingChildren: boolean
   readonly subject?: Digest
   /** What the referrers list shows of it; set where there is a subject. */
   readonly descriptor?: Descriptor

@@ -1,0 +1,78 @@
+// The right to change a session, across requests and processes.
+
+import { OciError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/name.ts'
+import type { UploadId } from '../oci/upload-id.ts'
+import { StorageError } from '../storage/error.ts'
+import type { UploadRecord } from '../storage/metadata/contract.ts'
+import type { Registry } from './registry.ts'
+import type { Writer } from './upload-table.ts'
+
+interface InUpload {
+  readonly repository: RepositoryName
+  readonly upload: UploadId
+}
+
+/**
+ * Run `work` as the session's only writer; undefined where there is no such session in this repository.
+ * Errors: OciError BLOB_UPLOAD_INVALID (409) while another request, here or in another process, writes.
+ */
+export async function withUpload<T>(
+  action: InUpload,
+  registry: Registry,
+  work: (record: UploadRecord, writer: Writer) => Promise<T>,
+): Promise<T | undefined> {
+  // Asked first, so that a name nobody was given leaves no trace in the table.
+  const known = await registry.metadata.readUpload(action.upload)
+  if (known === undefined || known.repository !== action.repository) return undefined
+  const writer = await registry.uploads.write(action.upload)
+  try {
+    const record = await claim(action, registry)
+    if (record === undefined) {
+      registry.uploads.close(action.upload)
+      return undefined
+    }
+    return await work(record, writer)
+  } finally {
+    writer.end()
+  }
+}
+
+async function claim(action: InUpload, registry: Registry): Promise<UploadRecord | undefined> {
+  const { metadata, owner, shared } = registry
+  const record = await metadata.readUpload(action.upload)
+  if (record === undefined) return undefined
+  if (record.owner === owner && !shared) return record
+  try {
+    return await metadata.claimUpload(
+      action.upload,
+      owner,
+      registry.now(),
+      // Alone on the store, any other owner is a process that is gone.
+      (held) => !shared || held.owner === undefined || !registry.isOwnerAlive(held.owner),
+    )
+  } catch (error) {
+    if (error instanceof StorageError && error.kind === 'conflict') {
+      throw new OciError('BLOB_UPLOAD_INVALID', {
+        status: 409,
+        message: 'another request is writing to this upload',
+        cause: error,
+      })
+    }
+    throw error
+  }
+}
+
+/** Give a session up without having changed it, so that another process may take it at once. */
+export async function releaseUnchanged(record: UploadRecord, registry: Registry): Promise<void> {
+  if (!registry.shared) return
+  await registry.metadata.saveUpload(record.id, registry.owner, record.fence, {
+    offset: record.offset,
+    ...(record.digest === undefined ? {} : { digest: record.digest }),
+    ...(record.hashState === undefined ? {} : { hashState: record.hashState }),
+    synced: record.synced,
+    bootId: record.bootId,
+    nowMs: registry.now(),
+    release: true,
+  })
+}

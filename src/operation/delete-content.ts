@@ -1,0 +1,56 @@
+// DELETE of a tag, a manifest or a blob. Gone for every reader when the 202 is sent.
+
+import { apiVersion, unknownReply } from '../http/error-reply.ts'
+import { HeaderBlock } from '../http/header-block.ts'
+import type { Reply } from '../http/reply.ts'
+import { OciError } from '../oci/error.ts'
+import type { Action } from '../route/action.ts'
+import type { Registry } from './registry.ts'
+
+type DeleteManifest = Extract<Action, { kind: 'delete-manifest' }>
+type DeleteBlob = Extract<Action, { kind: 'delete-blob' }>
+
+const accepted: Reply = {
+  kind: 'whole',
+  status: 202,
+  headers: new HeaderBlock([apiVersion]),
+  body: undefined,
+}
+
+/** By tag only the tag goes; by digest the manifest and its tags. Source: distribution-spec end-9. */
+export async function deleteManifest(action: DeleteManifest, registry: Registry): Promise<Reply> {
+  const { metadata } = registry
+  const { repository, reference } = action
+  const now = registry.now()
+  try {
+    const found =
+      reference.kind === 'tag'
+        ? await metadata.deleteTag(repository, reference.tag, now)
+        : await metadata.deleteManifest(
+            repository,
+            reference.digest,
+            now,
+            now + registry.limits.graceMs,
+          )
+    return found ? accepted : unknownReply('MANIFEST_UNKNOWN')
+  } finally {
+    registry.replies.invalidate()
+  }
+}
+
+/** Source: distribution-spec end-10. Errors: OciError DENIED (409) while a manifest names the blob. */
+export async function deleteBlob(action: DeleteBlob, registry: Registry): Promise<Reply> {
+  const leaseUntilMs = registry.now() + registry.limits.graceMs
+  const result = await registry.metadata.unlinkBlob(action.repository, action.digest, leaseUntilMs)
+  switch (result) {
+    case 'removed':
+      return accepted
+    case 'absent':
+      return unknownReply('BLOB_UNKNOWN')
+    case 'referenced':
+      throw new OciError('DENIED', {
+        status: 409,
+        message: 'a manifest of this repository names the blob; delete the manifest first',
+      })
+  }
+}

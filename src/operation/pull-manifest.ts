@@ -1,0 +1,79 @@
+// GET and HEAD of a manifest, by tag or digest. The hottest path: no promise where LMDB answers.
+
+import { apiVersion, unknownReply } from '../http/error-reply.ts'
+import { HeaderBlock } from '../http/header-block.ts'
+import type { Reply } from '../http/reply.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Action } from '../route/action.ts'
+import type { MaybePromise, StoredManifest } from '../storage/metadata/contract.ts'
+import { etagMatches } from './conditional.ts'
+import { chain, type OperationRequest, type Registry } from './registry.ts'
+import type { KeptReply } from './reply-cache.ts'
+
+type PullManifest = Extract<Action, { kind: 'get-manifest' }>
+
+/** Source: distribution-spec end-3; conditional requests by RFC 9110 §13. */
+export function pullManifest(
+  action: PullManifest,
+  request: OperationRequest,
+  registry: Registry,
+): MaybePromise<Reply> {
+  const kept = registry.replies.get(action)
+  if (kept !== undefined && !registry.shared && kept.version === registry.replies.version) {
+    return answer(kept, action.head, request)
+  }
+  // Taken before the read: a write that lands in between makes this answer stale at once, not never.
+  const { version } = registry.replies
+  return chain(resolve(action, registry), (digest) => {
+    if (digest === undefined) return forget(action, registry)
+    return chain(registry.metadata.readManifest(action.repository, digest), (manifest) => {
+      if (manifest === undefined) return forget(action, registry)
+      const fresh = kept?.digest === digest ? kept : render(manifest)
+      fresh.version = version
+      if (fresh !== kept) registry.replies.set(action, fresh)
+      return answer(fresh, action.head, request)
+    })
+  })
+}
+
+function resolve(action: PullManifest, registry: Registry): MaybePromise<Digest | undefined> {
+  const { reference } = action
+  return reference.kind === 'digest'
+    ? reference.digest
+    : registry.metadata.readTag(action.repository, reference.tag)
+}
+
+function forget(action: PullManifest, registry: Registry): Reply {
+  registry.replies.delete(action)
+  return unknownReply('MANIFEST_UNKNOWN')
+}
+
+function answer(kept: KeptReply, head: boolean, request: OperationRequest): Reply {
+  const condition = request.header('if-none-match')
+  if (condition !== '' && etagMatches(condition, kept.etag)) return kept.notModified
+  return head ? kept.head : kept.get
+}
+
+function render(manifest: StoredManifest): KeptReply {
+  const { digest, bytes } = manifest
+  const etag = `"${digest}"`
+  const headers = new HeaderBlock([
+    ['Content-Type', manifest.mediaType],
+    ['Docker-Content-Digest', digest],
+    ['ETag', etag],
+    apiVersion,
+  ])
+  return {
+    digest,
+    etag,
+    get: { kind: 'whole', status: 200, headers, body: bytes },
+    head: { kind: 'head', status: 200, headers, length: bytes.length },
+    notModified: {
+      kind: 'empty',
+      status: 304,
+      headers: new HeaderBlock([['ETag', etag], apiVersion]),
+    },
+    bytes: bytes.length,
+    version: -1,
+  }
+}

@@ -1,0 +1,66 @@
+// Whole replies kept in memory. Coherent by a version that every write of this process moves on.
+
+import type { Reply } from '../http/reply.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Action } from '../route/action.ts'
+
+/** A manifest rendered for every way it can be asked for. */
+export interface KeptReply {
+  readonly digest: Digest
+  readonly etag: string
+  readonly get: Reply
+  readonly head: Reply
+  readonly notModified: Reply
+  readonly bytes: number
+  /** The cache's version when it was last known to be right. */
+  version: number
+}
+
+// What an entry costs beside its body: two header blocks, the Action, the map's slot.
+const entryOverheadBytes = 1024
+// Larger replies would push out hundreds of small ones and gain little.
+const replyBytesMax = 256 * 1024
+
+/** Bounded by bytes; the longest unused goes first, roughly (a hit does not move an entry). */
+export class ReplyCache {
+  readonly #entries = new Map<Action, KeptReply>()
+  readonly #bytesMax: number
+  #bytes = 0
+  #version = 0
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  /** A write is visible to readers: what was kept before has to be looked up again. */
+  invalidate(): void {
+    this.#version += 1
+  }
+
+  get(action: Action): KeptReply | undefined {
+    return this.#entries.get(action)
+  }
+
+  set(action: Action, kept: KeptReply): void {
+    if (kept.bytes > replyBytesMax) return
+    this.delete(action)
+    this.#entries.set(action, kept)
+    this.#bytes += kept.bytes + entryOverheadBytes
+    for (const [oldest, entry] of this.#entries) {
+      if (this.#bytes <= this.#bytesMax) break
+      this.#entries.delete(oldest)
+      this.#bytes -= entry.bytes + entryOverheadBytes
+    }
+  }
+
+  delete(action: Action): void {
+    const entry = this.#entries.get(action)
+    if (entry === undefined) return
+    this.#entries.delete(action)
+    this.#bytes -= entry.bytes + entryOverheadBytes
+  }
+}

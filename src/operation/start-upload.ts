@@ -1,0 +1,110 @@
+// POST …/blobs/uploads/: a new session, a whole blob in one request, or a mount.
+
+import type { Reply } from '../http/reply.ts'
+import { type Digest, type DigestAlgorithm, digestAlgorithm, digestOfBytes } from '../oci/digest.ts'
+import type { RepositoryName } from '../oci/name.ts'
+import { newUploadId } from '../oci/upload-id.ts'
+import type { Action } from '../route/action.ts'
+import type { UploadRecord } from '../storage/metadata/contract.ts'
+import { receiveAndCommit } from './finish-upload.ts'
+import { keepAlive } from './pull-blob.ts'
+import type { OperationRequest, Registry } from './registry.ts'
+import { blobCreatedReply, sessionReply } from './upload-reply.ts'
+
+type StartUpload = Extract<Action, { kind: 'start-upload' }>
+type MountBlob = Extract<Action, { kind: 'mount-blob' }>
+
+// Repositories tried for a mount that names no source.
+const mountSourcesMax = 32
+const noBytes = new Uint8Array(0)
+
+/** Source: distribution-spec end-4a, end-4b. Errors: OciError TOO_MANY_REQUESTS, DIGEST_INVALID. */
+export async function startUpload(
+  action: StartUpload,
+  request: OperationRequest,
+  registry: Registry,
+): Promise<Reply> {
+  const { repository, digest } = action
+  if (digest === undefined || isOnlyAnAnnouncement(digest, request)) {
+    return sessionReply(registry, await openSession(repository, action.algorithm, registry))
+  }
+  const record = await openSession(repository, digestAlgorithm(digest), registry)
+  try {
+    return await receiveAndCommit(record, digest, request, registry)
+  } finally {
+    // The client never learned the session's name, so nobody could go on with it.
+    await dropSession(record, registry)
+  }
+}
+
+// Some clients put the digest on the POST and the bytes in a PUT. Without a body, only the empty blob
+// can be meant to be whole already.
+function isOnlyAnAnnouncement(digest: Digest, request: OperationRequest): boolean {
+  return request.body.length === 0 && digest !== digestOfBytes(digestAlgorithm(digest), noBytes)
+}
+
+/**
+ * Source: distribution-spec end-11. What cannot be mounted becomes an ordinary session (202).
+ * Errors: OciError TOO_MANY_REQUESTS.
+ */
+export async function mountBlob(action: MountBlob, registry: Registry): Promise<Reply> {
+  const { repository, digest } = action
+  if (await isHeldOrMounted(action, registry)) return blobCreatedReply(registry, repository, digest)
+  return sessionReply(registry, await openSession(repository, action.algorithm, registry))
+}
+
+async function isHeldOrMounted(action: MountBlob, registry: Registry): Promise<boolean> {
+  const { metadata } = registry
+  const { repository, digest } = action
+  const link = await metadata.readBlob(repository, digest)
+  if (link !== undefined && (await keepAlive(action, link, registry))) return true
+  const sources =
+    action.from === undefined
+      ? await metadata.repositoriesHolding(digest, mountSourcesMax)
+      : [action.from]
+  for (const source of sources) {
+    const leaseUntilMs = registry.now() + registry.limits.graceMs
+    if (await metadata.mountBlob(source, repository, digest, leaseUntilMs)) return true
+  }
+  return false
+}
+
+async function openSession(
+  repository: RepositoryName,
+  algorithm: DigestAlgorithm,
+  registry: Registry,
+): Promise<UploadRecord> {
+  const id = newUploadId(registry.randomUuid)
+  const now = registry.now()
+  const record: UploadRecord = {
+    id,
+    repository,
+    algorithm,
+    offset: 0,
+    synced: false,
+    bootId: registry.bootId,
+    // Alone on the store we keep our sessions; otherwise the next request may reach another process.
+    ...(registry.shared ? {} : { owner: registry.owner }),
+    fence: 1,
+    startedAtMs: now,
+    touchedAtMs: now,
+  }
+  registry.uploads.open(id)
+  try {
+    await registry.metadata.createUpload(record)
+  } catch (error) {
+    registry.uploads.close(id)
+    throw error
+  }
+  return record
+}
+
+async function dropSession(record: UploadRecord, registry: Registry): Promise<void> {
+  registry.uploads.close(record.id)
+  try {
+    await registry.metadata.removeUpload(record.id)
+    await registry.blobs.discard(record.id)
+  } catch (error) {
+    registry.onBackgroundFault('drop upload session', error)
+  }
+}

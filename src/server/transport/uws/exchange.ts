@@ -1,0 +1,216 @@
+// One request on uWebSockets.js. The request object dies with the handler, the response with its end
+// or an abort; nothing here touches either afterwards.
+
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
+import { STATUS_CODES } from 'node:http'
+import type { RequestBody } from '../../../http/body.ts'
+import type { HeaderBlock } from '../../../http/header-block.ts'
+import type { ByteSource, Reply } from '../../../http/reply.ts'
+import type { Exchange, TransportOptions } from '../exchange.ts'
+import { noBody, UwsBody } from './body.ts'
+import { framingOf } from './framing.ts'
+import { Stream, type StreamBuffers } from './stream.ts'
+
+export interface ExchangeHost {
+  readonly options: TransportOptions
+  readonly buffers: StreamBuffers
+  inFlight: number
+  stopping: boolean
+}
+
+const statusLines: ReadonlyMap<number, string> = new Map(
+  Object.entries(STATUS_CODES).map(([code, text]) => [Number(code), `${code} ${text}`]),
+)
+const textDecoder = new TextDecoder('latin1')
+// Above this a body is streamed, so that a slow reader does not make uWS keep a copy of it.
+const wholeBytesMax = 64 * 1024
+
+export class UwsExchange implements Exchange {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly #host: ExchangeHost
+  readonly #res: HttpResponse
+  #req: HttpRequest | undefined
+  #headers: Map<string, string> | undefined
+  #body: RequestBody = noBody
+  #source: ByteSource | undefined
+  #abortListener: (() => void) | undefined
+  #aborted = false
+  #replied = false
+  #detached = false
+  #complete = false
+
+  constructor(host: ExchangeHost, method: string, res: HttpResponse, req: HttpRequest) {
+    this.#host = host
+    this.#res = res
+    this.#req = req
+    this.method = method
+    this.path = req.getUrl()
+    this.query = req.getQuery() ?? ''
+  }
+
+  /** Runs the handler; after it the native request object is gone. */
+  start(): void {
+    const req = this.#req
+    if (req === undefined) return
+    const framing = framingOf(req)
+    try {
+      if (framing.kind === 'refused') {
+        this.send(this.#host.options.refuse(framing.reason))
+      } else {
+        if (framing.kind === 'body') this.#expectBody(framing.length)
+        this.#host.options.handler(this)
+      }
+    } catch (error) {
+      this.send(this.#host.options.onFault(error))
+    }
+    this.#req = undefined
+  }
+
+  get remoteAddress(): string {
+    return this.#aborted ? '' : textDecoder.decode(this.#res.getRemoteAddressAsText())
+  }
+
+  get aborted(): boolean {
+    return this.#aborted
+  }
+
+  get body(): RequestBody {
+    return this.#body
+  }
+
+  header(name: string): string {
+    if (this.#headers !== undefined) return this.#headers.get(name) ?? ''
+    return this.#req?.getHeader(name) ?? ''
+  }
+
+  detach(): void {
+    if (this.#detached) return
+    this.#detached = true
+    this.#host.inFlight += 1
+    const headers = new Map<string, string>()
+    this.#req?.forEach((name, value) => {
+      const before = headers.get(name)
+      headers.set(name, before === undefined ? value : `${before}, ${value}`)
+    })
+    this.#headers = headers
+    this.#res.onAborted(() => this.#onAborted())
+  }
+
+  onAbort(listener: () => void): void {
+    this.#abortListener = listener
+    if (this.#aborted) listener()
+  }
+
+  send(reply: Reply): void {
+    if (this.#replied || this.#aborted) {
+      if (reply.kind === 'stream') reply.source.close()
+      return
+    }
+    this.#replied = true
+    if (reply.kind === 'stream') this.#stream(reply.status, reply.headers, reply.source)
+    else if (reply.kind === 'whole' && (reply.body?.length ?? 0) > wholeBytesMax) {
+      this.#stream(reply.status, reply.headers, new MemorySource(reply.body ?? new Uint8Array(0)))
+    } else if (this.#detached) this.#res.cork(() => this.#write(reply))
+    else this.#write(reply)
+  }
+
+  #expectBody(length: number | undefined): void {
+    // A body needs its listener before the handler returns, so such a request is detached at once.
+    this.detach()
+    this.#body = new UwsBody(this.#res, length)
+  }
+
+  #write(reply: Exclude<Reply, { kind: 'stream' }>): void {
+    const res = this.#res
+    const { stopping } = this.#host
+    const unread = this.#body instanceof UwsBody && this.#body.unread
+    if (this.#body instanceof UwsBody) this.#body.discard()
+    this.#writeHead(reply.status, reply.headers)
+    // A client that is still writing a large body had better stop and open a new connection.
+    if (unread) res.writeHeader('Connection', 'close')
+    switch (reply.kind) {
+      case 'whole':
+        res.end(reply.body, stopping || reply.closeConnection === true)
+        break
+      case 'head':
+        // Not endWithoutBody(length): after it uWS waits for a body and ends the connection.
+        res.writeHeader('Content-Length', String(reply.length))
+        this.#endWithoutBody()
+        break
+      case 'empty':
+        this.#endWithoutBody()
+        break
+    }
+    this.#finish()
+  }
+
+  // Any argument, even undefined, makes uWS write a Content-Length of its own.
+  #endWithoutBody(): void {
+    if (this.#host.stopping) this.#res.writeHeader('Connection', 'close')
+    this.#res.endWithoutBody()
+  }
+
+  #writeHead(status: number, headers: HeaderBlock): void {
+    this.#res.writeStatus(statusLines.get(status) ?? String(status))
+    // One call writes all lines: uWS copies the value as it is.
+    if (headers.name !== '') this.#res.writeHeader(headers.name, headers.rest)
+  }
+
+  #stream(status: number, headers: HeaderBlock, source: ByteSource): void {
+    this.detach()
+    this.#source = source
+    const host = {
+      res: this.#res,
+      buffers: this.#host.buffers,
+      writeHead: () => this.#writeHead(status, headers),
+      isAborted: () => this.#aborted,
+      onDone: () => this.#finish(),
+      onFault: (error: unknown, headSent: boolean) => this.#onStreamFault(error, headSent),
+    }
+    new Stream(host, source).run()
+  }
+
+  #onStreamFault(error: unknown, headSent: boolean): void {
+    const reply = this.#host.options.onFault(error)
+    if (headSent || reply.kind === 'stream') this.#res.close()
+    else this.#res.cork(() => this.#write(reply))
+  }
+
+  #onAborted(): void {
+    this.#aborted = true
+    if (this.#body instanceof UwsBody) this.#body.abort()
+    this.#abortListener?.()
+    this.#finish()
+  }
+
+  #finish(): void {
+    if (this.#complete) return
+    this.#complete = true
+    if (this.#detached) this.#host.inFlight -= 1
+    this.#source?.close()
+  }
+}
+
+class MemorySource implements ByteSource {
+  readonly length: number
+  readonly #bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.length = bytes.length
+    this.#bytes = bytes
+  }
+
+  readNow(position: number, target: Uint8Array): number {
+    const part = this.#bytes.subarray(position, position + target.length)
+    target.set(part)
+    return part.length
+  }
+
+  read(position: number, target: Uint8Array): Promise<number> {
+    return Promise.resolve(this.readNow(position, target))
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,30 @@
+// The one import of uWebSockets.js. Says why its binary does not load, instead of failing.
+
+import type * as UWebSockets from 'uWebSockets.js'
+import { createRequire } from 'node:module'
+
+type Native = typeof UWebSockets
+
+function load(): { readonly native?: Native; readonly problem?: string } {
+  try {
+    return { native: createRequire(import.meta.url)('uWebSockets.js') as Native }
+  } catch (cause) {
+    // The package's own message lists platforms; what decides here are the ABI and the C library.
+    const reason = cause instanceof Error ? (cause.message.split('\n').at(-1) ?? '') : ''
+    return {
+      problem:
+        `uWebSockets.js has no binary that loads here (Node ABI ${process.versions.modules}, ` +
+        `${process.platform}-${process.arch}, glibc ${glibcVersion()}): ${reason}`,
+    }
+  }
+}
+
+function glibcVersion(): string {
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
+  return report.header?.glibcVersionRuntime ?? 'none'
+}
+
+const loaded = load()
+
+export const native: Native | undefined = loaded.native
+export const problem: string | undefined = loaded.problem
