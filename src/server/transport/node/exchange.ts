@@ -1,0 +1,180 @@
+// One request and its reply on node:http.
+
+import assert from 'node:assert/strict'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ByteSource, Reply } from '../../../http/reply.ts'
+import type { Exchange } from '../exchange.ts'
+import { NodeBody } from './body.ts'
+import { bodyLength } from './framing.ts'
+import { headerList, lastReplyBytes } from './reply-head.ts'
+import { SourceWriter } from './source-writer.ts'
+
+/** What an exchange tells the connection that it came on. */
+export interface ExchangeOwner {
+  /** True where the connection is to end with the reply to this request. */
+  isDraining(): boolean
+  /** The whole reply is written, though perhaps not yet sent; `isLast` where it ends the connection. */
+  onReplied(isLast: boolean): void
+  /** As `onReplied`, but the connection itself writes the reply, and bears what the client still sends. */
+  onLastReply(exchange: NodeExchange, bytes: Buffer): void
+  /** What a fault is answered with. */
+  onFault(error: unknown): Reply
+  cut(): void
+}
+
+export class NodeExchange implements Exchange {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly remoteAddress: string
+  readonly body: NodeBody
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #owner: ExchangeOwner
+  readonly #expectsContinue: boolean
+  readonly #abortListeners: Array<() => void> = []
+  #writer: SourceWriter | undefined
+  #isSent = false
+  #isAborted = false
+  #isRefused = false
+  #isFailed = false
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    owner: ExchangeOwner,
+    expectsContinue: boolean,
+  ) {
+    const target = request.url ?? ''
+    const mark = target.indexOf('?')
+    this.method = request.method ?? ''
+    this.path = mark === -1 ? target : target.slice(0, mark)
+    this.query = mark === -1 ? '' : target.slice(mark + 1)
+    // A socket that listens on `::` shows IPv4 clients as mapped addresses.
+    this.remoteAddress = (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=[0-9.]+$)/, '')
+    this.#request = request
+    this.#response = response
+    this.#owner = owner
+    this.#expectsContinue = expectsContinue
+    // With `Expect: 100-continue` the client waits with its body until somebody wants it.
+    const sayContinue = (): void => {
+      if (expectsContinue && !this.#isSent) response.writeContinue()
+    }
+    this.body = new NodeBody(request, bodyLength(request), sayContinue, (e) => this.fail(e))
+  }
+
+  get aborted(): boolean {
+    return this.#isAborted
+  }
+
+  /** True while only the client can bring this exchange further. */
+  get awaitsClient(): boolean {
+    if (this.#writer !== undefined) return this.#writer.awaitsClient
+    return this.#isSent || this.body.awaitsClient
+  }
+
+  /** True while its body has not come in whole. */
+  get isIncomplete(): boolean {
+    return !this.#request.complete
+  }
+
+  header(name: string): string {
+    const value: unknown = this.#request.headers[name]
+    return typeof value === 'string' ? value : ''
+  }
+
+  detach(): void {
+    // node:http has copied the headers already.
+  }
+
+  onAbort(listener: () => void): void {
+    if (this.#isAborted) listener()
+    else this.#abortListeners.push(listener)
+  }
+
+  /** As `send`, for a request after which nothing on the connection can be trusted. */
+  refuse(reply: Reply): void {
+    this.#isRefused = true
+    this.send(reply)
+  }
+
+  send(reply: Reply): void {
+    assert(!this.#isSent, 'a request is answered once')
+    this.#isSent = true
+    if (this.#isAborted) {
+      if (reply.kind === 'stream') reply.source.close()
+      return
+    }
+    try {
+      this.#write(reply)
+    } catch (error) {
+      if (reply.kind === 'stream' && this.#writer === undefined) reply.source.close()
+      this.fail(error)
+    }
+  }
+
+  /** A fault in the handler, its sink or a source: answered while no byte of a reply has left. */
+  fail(error: unknown): void {
+    const reply = this.#owner.onFault(error)
+    if (this.#isAborted || this.#response.writableEnded) return
+    if (this.#isFailed || this.#response.headersSent || reply.kind === 'stream') {
+      this.#owner.cut()
+      return
+    }
+    this.#isFailed = true
+    this.#isSent = false
+    this.send(reply)
+  }
+
+  /** The client is gone before the reply was complete. */
+  abandon(): void {
+    this.#isAborted = true
+    const listeners = this.#abortListeners
+    for (const act of [() => this.body.abandon(), () => this.#writer?.abandon(), ...listeners]) {
+      try {
+        act()
+      } catch (error) {
+        this.#owner.onFault(error)
+      }
+    }
+  }
+
+  #write(reply: Reply): void {
+    const isLast =
+      this.#isRefused ||
+      this.#owner.isDraining() ||
+      (reply.kind === 'whole' && reply.closeConnection === true) ||
+      // The client may or may not send the body that nobody asked for: nothing after it is safe.
+      (this.#expectsContinue && !this.body.isConsumed)
+    const isHead = this.method === 'HEAD'
+    const isBodyIn = this.body.length === 0 || this.#request.complete
+    this.body.release()
+    const writeHead = (): void => {
+      this.#response.writeHead(reply.status, headerList(reply, isLast))
+    }
+    if (reply.kind === 'stream' && !isHead) {
+      this.#stream(reply.source, isLast, writeHead)
+    } else if (isLast && !isBodyIn && reply.kind !== 'stream') {
+      this.#owner.onLastReply(this, lastReplyBytes(reply, isHead))
+    } else {
+      writeHead()
+      if (reply.kind === 'stream') reply.source.close()
+      this.#response.end(reply.kind === 'whole' && !isHead ? reply.body : undefined)
+      this.#owner.onReplied(isLast)
+    }
+  }
+
+  #stream(source: ByteSource, isLast: boolean, writeHead: () => void): void {
+    const onEnd = (error?: unknown): void => {
+      this.#writer = undefined
+      if (error === undefined) {
+        this.#response.end()
+        this.#owner.onReplied(isLast)
+      } else {
+        this.fail(error)
+      }
+    }
+    this.#writer = new SourceWriter(source, { response: this.#response, writeHead, onEnd })
+    this.#writer.start()
+  }
+}

@@ -1,0 +1,19 @@
+// The contract of a transport, driven over bare sockets so that every byte of the framing is ours.
+// Each adapter's test calls it once.
+
+import { describe } from 'node:test'
+import type { Transport } from '../../src/server/transport/exchange.ts'
+import { bodiesContract } from './transport-bodies.ts'
+import { framingContract } from './transport-framing.ts'
+import { lifecycleContract } from './transport-lifecycle.ts'
+import { repliesContract } from './transport-replies.ts'
+import { streamsContract } from './transport-streams.ts'
+
+/** Run every case on one adapter. Source: src/server/transport/exchange.ts. */
+export function transportContract(name: string, transport: Transport): void {
+  describe(`${name}: requests and replies`, () => repliesContract(transport))
+  describe(`${name}: request bodies`, () => bodiesContract(transport))
+  describe(`${name}: streamed replies`, () => streamsContract(transport))
+  describe(`${name}: framing`, () => framingContract(transport))
+  describe(`${name}: life of a listener`, () => lifecycleContract(transport))
+}

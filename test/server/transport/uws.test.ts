@@ -1,0 +1,10 @@
+// The adapter on uWebSockets.js: the contract of every transport.
+
+import { describe } from 'node:test'
+import { listenUws, uwsProblem } from '../../../src/server/transport/uws/listen.ts'
+import { transportContract } from '../../contract/transport.ts'
+import { needsThat } from '../../support/tools.ts'
+
+describe('uws', needsThat(uwsProblem === undefined ? [] : [uwsProblem]), () => {
+  transportContract('uws', listenUws)
+})
