@@ -8,7 +8,7 @@ import { seededBytes } from '../support/images.ts'
 import { run } from '../support/run.ts'
 import { containersEnv, openScene, type Scene } from '../support/scene.ts'
 import { assertServesWhole } from '../support/served.ts'
-import { needs } from '../support/tools.ts'
+import { needsRootAnd } from '../support/tools.ts'
 
 interface BuildahScene extends Scene {
   buildah(...args: readonly string[]): Promise<string>
@@ -42,7 +42,7 @@ async function build(
   return (await readFile(digestFile, 'utf8')).trim()
 }
 
-test('buildah pushes a build from scratch and builds on it', needs('buildah'), async (t) => {
+test('buildah pushes a build from scratch and builds on it', needsRootAnd('buildah'), async (t) => {
   const scene = await openBuildah(t)
   const { dir, server, buildah } = scene
   await mkdir(join(dir, 'files'))

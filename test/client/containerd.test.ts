@@ -16,7 +16,7 @@ import {
 import { run } from '../support/run.ts'
 import { openScene, type Scene } from '../support/scene.ts'
 import { assertServesImage, assertServesIndex } from '../support/served.ts'
-import { needs } from '../support/tools.ts'
+import { needsRootAnd } from '../support/tools.ts'
 
 interface ContainerdScene extends Scene {
   ctr(...args: readonly string[]): Promise<string>
@@ -72,20 +72,24 @@ async function assertStored(
   }
 }
 
-test('containerd pushes an image and pulls it back', needs('containerd', 'ctr'), async (t) => {
-  const scene = await openContainerd(t)
-  const { dir, server, ctr } = scene
-  const image = await makeImage(join(dir, 'made'), options)
-  const reference = `${server.host}/team/app:v1`
-  await importAs(scene, image.dir, digestsOf(image), reference)
-  await ctr('images', 'push', '--plain-http', reference)
-  await assertServesImage(server.url, 'team/app', 'v1', image)
-  await forgetAll(scene, reference, 'made:latest')
-  await ctr('images', 'pull', '--plain-http', '--snapshotter', 'native', reference)
-  await assertStored(scene, image.dir, digestsOf(image))
-})
+test(
+  'containerd pushes an image and pulls it back',
+  needsRootAnd('containerd', 'ctr'),
+  async (t) => {
+    const scene = await openContainerd(t)
+    const { dir, server, ctr } = scene
+    const image = await makeImage(join(dir, 'made'), options)
+    const reference = `${server.host}/team/app:v1`
+    await importAs(scene, image.dir, digestsOf(image), reference)
+    await ctr('images', 'push', '--plain-http', reference)
+    await assertServesImage(server.url, 'team/app', 'v1', image)
+    await forgetAll(scene, reference, 'made:latest')
+    await ctr('images', 'pull', '--plain-http', '--snapshotter', 'native', reference)
+    await assertStored(scene, image.dir, digestsOf(image))
+  },
+)
 
-test('containerd pushes and pulls all platforms', needs('containerd', 'ctr'), async (t) => {
+test('containerd pushes and pulls all platforms', needsRootAnd('containerd', 'ctr'), async (t) => {
   const scene = await openContainerd(t)
   const { dir, server, ctr } = scene
   const made = await makeIndex(join(dir, 'made'), { ...options, layers: 2, architectures })
@@ -100,7 +104,7 @@ test('containerd pushes and pulls all platforms', needs('containerd', 'ctr'), as
   await assertStored(scene, made.dir, digests)
 })
 
-test('containerd pulls one platform by digest', needs('containerd', 'ctr'), async (t) => {
+test('containerd pulls one platform by digest', needsRootAnd('containerd', 'ctr'), async (t) => {
   const scene = await openContainerd(t)
   const { dir, server, ctr } = scene
   const made = await makeIndex(join(dir, 'made'), { ...options, layers: 2, architectures })

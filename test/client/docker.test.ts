@@ -16,7 +16,7 @@ import { run } from '../support/run.ts'
 import { openScene, type Scene } from '../support/scene.ts'
 import { assertServesWhole, pushImage } from '../support/served.ts'
 import { untar } from '../support/tar.ts'
-import { needs } from '../support/tools.ts'
+import { needsRootAnd } from '../support/tools.ts'
 
 interface DockerScene extends Scene {
   docker(...args: readonly string[]): Promise<string>
@@ -54,7 +54,7 @@ function inspect(scene: DockerScene, reference: string, field: string): Promise<
   return scene.docker('image', 'inspect', '--format', `{{${field}}}`, reference)
 }
 
-test('docker pushes an image and pulls it back', needs('docker', 'dockerd'), async (t) => {
+test('docker pushes an image and pulls it back', needsRootAnd('docker', 'dockerd'), async (t) => {
   const scene = await openDocker(t)
   const { server, docker } = scene
   const image = await makeImage(join(scene.dir, 'made'), options)
@@ -75,7 +75,7 @@ test('docker pushes an image and pulls it back', needs('docker', 'dockerd'), asy
   await assertSaved(scene, reference, image)
 })
 
-test('docker pulls an OCI image by digest', needs('docker', 'dockerd'), async (t) => {
+test('docker pulls an OCI image by digest', needsRootAnd('docker', 'dockerd'), async (t) => {
   const scene = await openDocker(t)
   const { server, docker } = scene
   const image = await makeImage(join(scene.dir, 'made'), options)
@@ -86,19 +86,23 @@ test('docker pulls an OCI image by digest', needs('docker', 'dockerd'), async (t
   await assertSaved(scene, reference, image)
 })
 
-test('docker mounts known layers and sends none twice', needs('docker', 'dockerd'), async (t) => {
-  const scene = await openDocker(t)
-  const { server, docker } = scene
-  const image = await makeImage(join(scene.dir, 'made'), options)
-  const [first, second] = [`${server.host}/team/one:v1`, `${server.host}/team/two:v1`]
-  await loadAs(scene, image, first)
-  await docker('push', first)
-  await docker('tag', first, second)
-  const mounted = await docker('push', second)
-  assert.equal(mounted.match(/Mounted from team\/one/g)?.length, options.layers, mounted)
-  const again = await docker('push', first)
-  assert.equal(again.match(/Layer already exists/g)?.length, options.layers, again)
-  const one = await assertServesWhole(server.url, 'team/one', 'v1')
-  const two = await assertServesWhole(server.url, 'team/two', 'v1')
-  assert.equal(one.digest, two.digest)
-})
+test(
+  'docker mounts known layers and sends none twice',
+  needsRootAnd('docker', 'dockerd'),
+  async (t) => {
+    const scene = await openDocker(t)
+    const { server, docker } = scene
+    const image = await makeImage(join(scene.dir, 'made'), options)
+    const [first, second] = [`${server.host}/team/one:v1`, `${server.host}/team/two:v1`]
+    await loadAs(scene, image, first)
+    await docker('push', first)
+    await docker('tag', first, second)
+    const mounted = await docker('push', second)
+    assert.equal(mounted.match(/Mounted from team\/one/g)?.length, options.layers, mounted)
+    const again = await docker('push', first)
+    assert.equal(again.match(/Layer already exists/g)?.length, options.layers, again)
+    const one = await assertServesWhole(server.url, 'team/one', 'v1')
+    const two = await assertServesWhole(server.url, 'team/two', 'v1')
+    assert.equal(one.digest, two.digest)
+  },
+)

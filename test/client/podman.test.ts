@@ -15,7 +15,7 @@ import {
 import { run } from '../support/run.ts'
 import { containersEnv, openScene, type Scene } from '../support/scene.ts'
 import { assertServesWhole, pushImage } from '../support/served.ts'
-import { needs } from '../support/tools.ts'
+import { needsRootAnd } from '../support/tools.ts'
 
 interface PodmanScene extends Scene {
   podman(...args: readonly string[]): Promise<string>
@@ -56,7 +56,7 @@ async function assertPulled(
   assert.deepEqual(found.RootFS.Layers, image.diffIds)
 }
 
-test('podman pushes an image and pulls it back', needs('podman'), async (t) => {
+test('podman pushes an image and pulls it back', needsRootAnd('podman'), async (t) => {
   const scene = await openPodman(t)
   const { dir, server, podman } = scene
   const image = await makeImage(join(dir, 'made'), options)
@@ -78,7 +78,7 @@ test('podman pushes an image and pulls it back', needs('podman'), async (t) => {
   await assertUnpacked(scene, reference)
 })
 
-test('podman pulls an OCI image by digest', needs('podman'), async (t) => {
+test('podman pulls an OCI image by digest', needsRootAnd('podman'), async (t) => {
   const scene = await openPodman(t)
   const { dir, server, podman } = scene
   const image = await makeImage(join(dir, 'made'), options)
@@ -89,22 +89,26 @@ test('podman pulls an OCI image by digest', needs('podman'), async (t) => {
   await assertUnpacked(scene, reference)
 })
 
-test('podman pushes a manifest list and pulls one platform of it', needs('podman'), async (t) => {
-  const { dir, server, podman } = await openPodman(t)
-  const architectures = ['amd64', 'arm64']
-  const made = await makeIndex(join(dir, 'made'), { ...options, layers: 2, architectures })
-  const reference = `${server.host}/team/multi:v1`
-  for (const image of made.images) {
-    await pushImage(server.url, 'team/multi', image.manifest.digest, image)
-  }
-  await podman('manifest', 'create', 'local/multi')
-  for (const { manifest } of made.images) {
-    const member = `docker://${server.host}/team/multi@${manifest.digest}`
-    await podman('manifest', 'add', '--tls-verify=false', 'local/multi', member)
-  }
-  await podman('manifest', 'push', '--all', '--tls-verify=false', 'local/multi', reference)
-  await podman('manifest', 'rm', 'local/multi')
-  await podman('pull', '--tls-verify=false', '--arch', 'arm64', reference)
-  const [found] = JSON.parse(await podman('image', 'inspect', reference))
-  assert.equal(`sha256:${found.Id}`, made.images[1]!.config.digest)
-})
+test(
+  'podman pushes a manifest list and pulls one platform of it',
+  needsRootAnd('podman'),
+  async (t) => {
+    const { dir, server, podman } = await openPodman(t)
+    const architectures = ['amd64', 'arm64']
+    const made = await makeIndex(join(dir, 'made'), { ...options, layers: 2, architectures })
+    const reference = `${server.host}/team/multi:v1`
+    for (const image of made.images) {
+      await pushImage(server.url, 'team/multi', image.manifest.digest, image)
+    }
+    await podman('manifest', 'create', 'local/multi')
+    for (const { manifest } of made.images) {
+      const member = `docker://${server.host}/team/multi@${manifest.digest}`
+      await podman('manifest', 'add', '--tls-verify=false', 'local/multi', member)
+    }
+    await podman('manifest', 'push', '--all', '--tls-verify=false', 'local/multi', reference)
+    await podman('manifest', 'rm', 'local/multi')
+    await podman('pull', '--tls-verify=false', '--arch', 'arm64', reference)
+    const [found] = JSON.parse(await podman('image', 'inspect', reference))
+    assert.equal(`sha256:${found.Id}`, made.images[1]!.config.digest)
+  },
+)

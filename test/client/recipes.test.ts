@@ -10,7 +10,7 @@ import { attempt } from '../support/run.ts'
 import { containersEnv, openScene, type Scene } from '../support/scene.ts'
 import { getManifest } from '../support/served.ts'
 import { projectRoot } from '../support/server.ts'
-import { needs } from '../support/tools.ts'
+import { needs, needsRootAnd } from '../support/tools.ts'
 
 /** The scripts of a page's second-level sections, by heading; '' is what stands before them. */
 function scriptsOf(page: string): ReadonlyMap<string, string> {
@@ -90,7 +90,7 @@ test('the curl recipes work', needs('bash', 'curl'), async (t) => {
   await assertTagged(page, 'demo/hello', 'v1')
 })
 
-test('the docker recipes work', needs('curl', 'docker', 'dockerd'), async (t) => {
+test('the docker recipes work', needsRootAnd('curl', 'docker', 'dockerd'), async (t) => {
   const page = await openSeededPage(t)
   await startDockerd(page)
   await page.section('docker')
@@ -98,7 +98,7 @@ test('the docker recipes work', needs('curl', 'docker', 'dockerd'), async (t) =>
 })
 
 for (const name of ['podman', 'buildah', 'skopeo']) {
-  test(`the ${name} recipes work`, needs('curl', name), async (t) => {
+  test(`the ${name} recipes work`, needsRootAnd('curl', name), async (t) => {
     const page = await openSeededPage(t)
     await page.section(name)
     if (name !== 'skopeo') return assertTagged(page, `demo/${name}`, 'v1')
@@ -106,7 +106,7 @@ for (const name of ['podman', 'buildah', 'skopeo']) {
   })
 }
 
-test('the containerd recipes work', needs('curl', 'containerd', 'ctr'), async (t) => {
+test('the containerd recipes work', needsRootAnd('curl', 'containerd', 'ctr'), async (t) => {
   const page = await openSeededPage(t)
   await startContainerd(page)
   await page.section('containerd')
@@ -117,7 +117,7 @@ for (const [name, program] of [
   ['crane', 'github.com/google/go-containerregistry/cmd/crane'],
   ['regctl', 'github.com/regclient/regclient/cmd/regctl'],
 ] as const) {
-  test(`the ${name} recipes work`, needsGo(), async (t) => {
+  test(`the ${name} recipes work`, { skip: needs('curl').skip || needsGo().skip }, async (t) => {
     const built = await goTool(t, 'test/client/go', program)
     if (built === undefined) return
     const page = await openSeededPage(t)

@@ -30,6 +30,12 @@ export function needs(...tools: readonly string[]): { readonly skip: string | fa
   return needsThat(tools.filter((tool) => findTool(tool) === undefined))
 }
 
+/** As `needs`, for container engines, which set up their storage and mounts as root. */
+export function needsRootAnd(...tools: readonly string[]): { readonly skip: string | false } {
+  const lacking = tools.filter((tool) => findTool(tool) === undefined)
+  return needsThat(process.getuid?.() === 0 ? lacking : [...lacking, 'root'])
+}
+
 /** As `needs`, for conditions that the caller has checked: the list says what is lacking. */
 export function needsThat(lacking: readonly string[]): { readonly skip: string | false } {
   if (lacking.length === 0) return { skip: false }
