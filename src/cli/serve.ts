@@ -10,7 +10,8 @@ export const server: Command = {
   name: 'server',
   summary: 'serve the registry until SIGTERM or SIGINT',
   help: `Listens where [server] says and stops gracefully on SIGTERM or SIGINT: it takes no new requests and
-gives those in flight server.shutdown_timeout to end.`,
+gives those in flight server.shutdown_timeout to end. A second
+signal ends it at once.`,
   flags: {
     'quick-start':
       'without -c and ./config.toml, serve ./data on 127.0.0.1:8000, open to all who reach it',

@@ -14,7 +14,8 @@ export const unsupportedNames: readonly string[] = [
  * The known name that is nearest to `name`, if one is near enough to be what was meant.
  */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  const farthest = Math.max(1, Math.floor(name.length / 3))
+  // Two swapped letters are two edits, which in a very short name is another name.
+  const farthest = Math.max(name.length < 4 ? 1 : 2, Math.floor(name.length / 3))
   let best: string | undefined
   let bestDistance = farthest + 1
   for (const candidate of known) {

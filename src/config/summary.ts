@@ -5,11 +5,12 @@ import { formatDuration, formatSize } from './units.ts'
 
 type Values = Readonly<Record<string, unknown>>
 
-// Where each table of the schema is in the Config; undefined for a store that is not in use.
+// Where each table of the schema is in the Config; undefined for what is not in use.
 const places: { readonly [Path in keyof Schema]: (config: Config) => Values | undefined } = {
   server: (config) => config.server,
   global: (config) => config.global,
-  'global.access_policy': ({ global }) => ({ default: global.accessPolicy.default }),
+  'global.access_policy': ({ global: { accessPolicy } }) =>
+    accessPolicy.configured ? { default: accessPolicy.default } : undefined,
   'blob_store.fs': ({ blobStore }) => (blobStore.kind === 'fs' ? blobStore : undefined),
   'blob_store.memory': ({ blobStore }) => (blobStore.kind === 'memory' ? {} : undefined),
   'metadata_store.lmdb': ({ metadataStore }) =>
