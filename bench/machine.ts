@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { cpus, release, totalmem } from 'node:os'
+import { cpus, loadavg, release, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import { SUBJECTS } from './catalogue.ts'
 import { findProgram, programSays } from './children.ts'
@@ -50,6 +50,8 @@ export interface Machine {
   readonly cores: number
   readonly memoryBytes: number
   readonly kernel: string
+  /** One-minute load average as the run began; above 0.5 the machine was not quiet. */
+  readonly loadAverage: number
   readonly node: string
   readonly diskFilesystem: string
   readonly memoryFilesystem: string
@@ -72,6 +74,7 @@ export function describeMachine(bases: StoreBases): Machine {
     cores: cpus().length,
     memoryBytes: totalmem(),
     kernel: release(),
+    loadAverage: loadavg()[0] ?? 0,
     node: process.version,
     diskFilesystem: typeOf(bases.disk),
     memoryFilesystem: typeOf(bases.memory),

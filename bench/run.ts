@@ -12,6 +12,9 @@ import { scenarioTable } from './report/text.ts'
 import { NOT_INSTALLED, type RunContext, runScenario, type ScenarioResult } from './runner.ts'
 import { findBases } from './workspace.ts'
 
+// Above this, something else was running in the last minute.
+const QUIET_LOAD = 0.5
+
 function plan(options: BenchOptions): { scenario: Scenario; store: StoreKind }[] {
   const { only, stores } = options
   return SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name)).flatMap(
@@ -44,6 +47,8 @@ async function bench(options: BenchOptions): Promise<boolean> {
     say: (line) => process.stderr.write(`${line}\n`),
   }
   run.say(placement.note)
+  const { loadAverage } = machine
+  if (loadAverage > QUIET_LOAD) run.say(`this machine is not quiet: load average ${loadAverage}`)
   const results: ScenarioResult[] = []
   const summaries: ScenarioSummary[] = []
   for (const { scenario, store } of plan(options)) {

@@ -83,7 +83,8 @@ async function admit(
 }
 
 async function withdraw(entrant: Entrant, cause: unknown): Promise<void> {
-  entrant.problem = cause instanceof Error ? cause.message : String(cause)
+  const message = cause instanceof Error ? cause.message : String(cause)
+  entrant.problem = message.trim().replaceAll(/\s*\n\s*/g, ' | ')
   if (entrant.running?.kind === 'server') await entrant.running.stop()
   entrant.running = undefined
 }

@@ -1,6 +1,14 @@
 // Directories for stores on disk and on tmpfs: made, measured, emptied and removed here.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, unlinkSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  unlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { atEnd, runToEnd } from './children.ts'
@@ -57,6 +65,8 @@ export function remove(directory: string): void {
  * again.
  */
 export async function reclaim(blobRoot: string): Promise<void> {
+  // A server that has stored nothing yet need not have made its tree.
+  if (!existsSync(blobRoot)) return
   for (const entry of listTree(blobRoot)) {
     if (entry.endsWith('/data')) unlinkSync(entry)
   }

@@ -1,16 +1,17 @@
-// Starts the push and pull drivers on the load core and reads their result.
+// Starts the bench's own drivers on the load core and reads their result.
 
 import { fileURLToPath } from 'node:url'
 import { runToEnd } from '../children.ts'
 import type { DriverResult, RoundContext } from '../contract.ts'
+import type { BodylessOrder } from './bodyless-driver.ts'
 import type { PullOrder } from './pull-driver.ts'
 import type { PushOrder } from './push-driver.ts'
 
 const GRACE_MS = 120_000
 
 async function drive(
-  program: 'push-driver' | 'pull-driver',
-  order: PushOrder | PullOrder,
+  program: 'push-driver' | 'pull-driver' | 'bodyless-driver',
+  order: PushOrder | PullOrder | BodylessOrder,
   context: RoundContext,
 ): Promise<DriverResult> {
   // The drivers stand beside this file, as .js when built and as .ts when run unbuilt.
@@ -30,4 +31,8 @@ export function push(order: PushOrder, context: RoundContext): Promise<DriverRes
 
 export function pull(order: PullOrder, context: RoundContext): Promise<DriverResult> {
   return drive('pull-driver', order, context)
+}
+
+export function repeatHead(order: BodylessOrder, context: RoundContext): Promise<DriverResult> {
+  return drive('bodyless-driver', order, context)
 }

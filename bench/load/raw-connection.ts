@@ -138,7 +138,8 @@ export class RawConnection {
       this.#fail(new Error('unexpected chunked answer'))
       return
     }
-    const bodyBytes = this.#bodyless ? 0 : Number(headers.get('content-length') ?? 0)
+    const bodyBytes =
+      this.#bodyless || status === 304 ? 0 : Number(headers.get('content-length') ?? 0)
     if (this.#received.length < bodyStart + bodyBytes) return
     const body = this.#received.subarray(bodyStart, bodyStart + bodyBytes)
     this.#received = this.#received.subarray(bodyStart + bodyBytes)

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { atEnd, findProgram, runToEnd } from '../children.ts'
 import type { DriverResult, Round, RoundContext, Server } from '../contract.ts'
+import { repeatHead } from './drive.ts'
 import { BODYLESS_SCRIPT, GET_SCRIPT } from './wrk-script.ts'
 
 export interface Request {
@@ -15,12 +16,17 @@ export interface Request {
   readonly headers: readonly string[]
 }
 
-interface Tool {
-  readonly label: string
-  readonly run: (server: Server, request: Request, context: RoundContext) => Promise<DriverResult>
+interface DrivenResult extends DriverResult {
+  readonly driver: string
 }
 
+type Tool = (server: Server, request: Request, context: RoundContext) => Promise<DrivenResult>
+
 const GRACE_MS = 30_000
+
+function isBodyless({ method, status }: Request): boolean {
+  return method === 'HEAD' || status === 304
+}
 
 function deadlineMs(context: RoundContext): number {
   return context.seconds * 1000 + GRACE_MS
@@ -37,34 +43,31 @@ function scriptFile(text: string): string {
 function wrk(program: string): Tool {
   const withBody = scriptFile(GET_SCRIPT)
   const withoutBody = scriptFile(BODYLESS_SCRIPT)
-  return {
-    label: 'wrk',
-    run: async (server, request, context) => {
-      const bodyless = request.method === 'HEAD' || request.status === 304
-      const head = [`${request.method} ${request.path} HTTP/1.1`, `Host: 127.0.0.1:${server.port}`]
-      const headerFlags = request.headers.flatMap((line) => ['-H', line])
-      const output = await runToEnd(
-        context.loadCores,
-        [
-          ...[program, '-t1', `-c${context.connections}`, `-d${context.seconds}s`, ...headerFlags],
-          ...['-s', bodyless ? withoutBody : withBody],
-          `http://127.0.0.1:${server.port}${request.path}`,
-        ],
-        deadlineMs(context),
-        {
-          BENCH_REQUEST: [...head, ...request.headers, '', ''].join('\r\n'),
-          BENCH_PORT: String(server.port),
-          BENCH_CONNECTIONS: String(context.connections),
-          BENCH_SECONDS: String(context.seconds),
-          BENCH_STATUS: String(request.status),
-        },
-      )
-      const line = /^RESULT (.*)$/m.exec(output)?.[1]
-      if (line === undefined) throw new Error(`wrk said: ${output.slice(-400)}`)
-      const result = JSON.parse(line) as DriverResult & { readonly errors: number }
-      if (result.errors > 0) throw new Error(`wrk counted ${result.errors} errors`)
-      return result
-    },
+  return async (server, request, context) => {
+    const bodyless = isBodyless(request)
+    const head = [`${request.method} ${request.path} HTTP/1.1`, `Host: 127.0.0.1:${server.port}`]
+    const headerFlags = request.headers.flatMap((line) => ['-H', line])
+    const output = await runToEnd(
+      context.loadCores,
+      [
+        ...[program, '-t1', `-c${context.connections}`, `-d${context.seconds}s`, ...headerFlags],
+        ...['-s', bodyless ? withoutBody : withBody],
+        `http://127.0.0.1:${server.port}${request.path}`,
+      ],
+      deadlineMs(context),
+      {
+        BENCH_REQUEST: [...head, ...request.headers, '', ''].join('\r\n'),
+        BENCH_PORT: String(server.port),
+        BENCH_CONNECTIONS: String(context.connections),
+        BENCH_SECONDS: String(context.seconds),
+        BENCH_STATUS: String(request.status),
+      },
+    )
+    const line = /^RESULT (.*)$/m.exec(output)?.[1]
+    if (line === undefined) throw new Error(`wrk said: ${output.slice(-400)}`)
+    const result = JSON.parse(line) as DriverResult & { readonly errors: number }
+    if (result.errors > 0) throw new Error(`wrk counted ${result.errors} errors`)
+    return { ...result, driver: bodyless ? 'wrk (own loop)' : 'wrk' }
   }
 }
 
@@ -84,32 +87,34 @@ interface AutocannonResult {
 
 function autocannon(): Tool {
   const program = createRequire(import.meta.url).resolve('autocannon/autocannon.js')
-  return {
-    label: 'autocannon',
-    run: async (server, request, context) => {
-      const output = await runToEnd(
-        context.loadCores,
-        [
-          ...[process.execPath, program, '--json', '-m', request.method],
-          ...['-c', String(context.connections), '-d', String(context.seconds)],
-          ...request.headers.flatMap((line) => ['-H', line]),
-          `http://127.0.0.1:${server.port}${request.path}`,
-        ],
-        deadlineMs(context),
-      )
-      const said = JSON.parse(output) as AutocannonResult
-      const unexpected = request.status < 300 ? said.non2xx : 0
-      if (said.errors + unexpected > 0 || said.requests.total === 0) {
-        throw new Error(`autocannon: ${said.errors} errors, ${said.non2xx} refusals`)
-      }
-      const { p50, p90, p99, p99_9 } = said.latency
-      return {
-        requests: said.requests.total,
-        bytes: said.throughput.total,
-        seconds: said.duration,
-        latencyMs: { p50, p90, p99, p999: p99_9 },
-      }
-    },
+  return async (server, request, context) => {
+    const { connections, seconds } = context
+    if (isBodyless(request)) {
+      const order = { port: server.port, ...request, connections, seconds }
+      return { ...(await repeatHead(order, context)), driver: 'node socket' }
+    }
+    const output = await runToEnd(
+      context.loadCores,
+      [
+        ...[process.execPath, program, '--json', '-m', request.method],
+        ...['-c', String(connections), '-d', String(seconds)],
+        ...request.headers.flatMap((line) => ['-H', line]),
+        `http://127.0.0.1:${server.port}${request.path}`,
+      ],
+      deadlineMs(context),
+    )
+    const said = JSON.parse(output) as AutocannonResult
+    if (said.errors + said.non2xx > 0 || said.requests.total === 0) {
+      throw new Error(`autocannon: ${said.errors} errors, ${said.non2xx} refusals`)
+    }
+    const { p50, p90, p99, p99_9 } = said.latency
+    return {
+      requests: said.requests.total,
+      bytes: said.throughput.total,
+      seconds: said.duration,
+      latencyMs: { p50, p90, p99, p999: p99_9 },
+      driver: 'autocannon',
+    }
   }
 }
 
@@ -130,7 +135,6 @@ export async function requestRate(
   request: Request,
   context: RoundContext,
 ): Promise<Round> {
-  const driver = tool()
-  const result = await driver.run(server, request, context)
-  return { ...result, figure: result.requests / result.seconds, driver: driver.label }
+  const result = await tool()(server, request, context)
+  return { ...result, figure: result.requests / result.seconds }
 }

@@ -60,7 +60,8 @@ export function markdownTable(run: RunRecord): string {
     '',
     `Commit ${revision.commit}, ${date.slice(0, 10)}; ${machine.cpu}, ${machine.cores} cores, Linux ` +
       `${machine.kernel}, Node ${machine.node}; ${programs.join(', ')}.`,
-    `${placement.note}; disk is ${machine.diskFilesystem}; ${options.rounds} interleaved rounds of ` +
+    `${placement.note}; disk is ${machine.diskFilesystem}; load average ` +
+      `before the run ${formatNumber(machine.loadAverage)}; ${options.rounds} interleaved rounds of ` +
       `${options.seconds} s, medians; in brackets the median of the rounds' ratios Keelson ÷ it.`,
     '',
   ].join('\n')

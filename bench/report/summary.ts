@@ -36,6 +36,8 @@ export interface ScenarioSummary {
   readonly unit: Scenario['unit']
   readonly store: ScenarioResult['store']
   readonly skipped: string | undefined
+  /** The load generators that its rounds used. */
+  readonly drivers: readonly string[]
   readonly subjects: readonly SubjectSummary[]
   readonly verdicts: readonly Verdict[]
 }
@@ -130,5 +132,7 @@ export function summarize(
   const subjects = result.subjects.map((it) => summarizeSubject(it, ours, result.unit))
   const { name, asks, unit, store, skipped } = result
   const verdicts = expected.flatMap((it) => judge(it, subjects, result))
-  return { name, asks, unit, store, skipped, subjects, verdicts }
+  const rounds = result.subjects.flatMap((it) => it.rounds)
+  const drivers = [...new Set(rounds.flatMap((round) => round?.driver ?? []))]
+  return { name, asks, unit, store, skipped, drivers, subjects, verdicts }
 }

@@ -49,7 +49,8 @@ export function formatVerdict({ wanted, measured, met }: Verdict): string {
 }
 
 export function scenarioTable(summary: ScenarioSummary): string {
-  const title = `${summary.asks} [${storeLabel(summary)}]`
+  const load = summary.drivers.join(', ')
+  const title = `${summary.asks} [${storeLabel(summary)}; load: ${load}]`
   if (summary.skipped !== undefined) return `${title}\n  skipped: ${summary.skipped}\n`
   const measured = summary.subjects.filter(({ rounds }) => rounds > 0)
   const lines = align([HEADINGS, ...measured.map((subject) => row(summary.unit, subject))])
