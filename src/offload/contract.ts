@@ -14,7 +14,9 @@ export interface IngestPlan {
    * `exportable`: hash-wasm; `state` is what an earlier request of the session ended with, and a
    * state of another build is not an error, only a reread.
    */
-  readonly hash: { readonly kind: 'stream' } | { readonly kind: 'exportable'; readonly state?: string }
+  readonly hash:
+    | { readonly kind: 'stream' }
+    | { readonly kind: 'exportable'; readonly state?: string }
   /** Bound of offset + body, in bytes. */
   readonly bytesMax: number
   /** Bytes that this body must have where the client announced a range; undefined: any. */

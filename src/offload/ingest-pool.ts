@@ -1,0 +1,225 @@
+// Takes request bodies to their staging places, hashed on the way, in bounded memory.
+
+import assert from 'node:assert'
+import type { Worker } from 'node:worker_threads'
+import type { BodyPlan } from '../../workers/tasks.ts'
+import type { RequestBody } from '../http/body.ts'
+import { type Digest, type DigestAlgorithm, digestFromHex } from '../oci/digest.ts'
+import type { StagingTarget } from '../storage/blob/contract.ts'
+import { StorageError } from '../storage/error.ts'
+import { BodyBrake, chunkBytesMax } from './body-brake.ts'
+import { BodyReceiver, type ReceiverContext } from './body-receiver.ts'
+import type { IngestOutcome, IngestPlan, IngestPool } from './contract.ts'
+import type { IngestSession, SessionEvents } from './ingest-session.ts'
+import { IngestThreads } from './ingest-threads.ts'
+import { hashOfMemory, MemorySession, type MemoryStaging } from './memory-ingest.ts'
+import { SlabBudget } from './slab-budget.ts'
+import { SyncRegistry } from './sync-registry.ts'
+import type { ThreadChannel } from './thread-channel.ts'
+
+export interface IngestPoolOptions {
+  /** Threads. 0 only where every target is `memory`. */
+  readonly workers: number
+  /** Largest slab, in bytes. */
+  readonly slabBytes: number
+  /** A body stops reading with this many slabs of bytes on their way through its thread. */
+  readonly slabsPerUpload: number
+  /** Bound of all slabs together, in bytes; at least 4 MiB. */
+  readonly memoryBudgetBytes: number
+  readonly durability: 'fsync' | 'none'
+  /** How far below the event loop the threads run, as `nice`; default 0. */
+  readonly niceIncrement?: number
+  /** Begin to write a body back to the device after this many bytes of it; default 0: never early. */
+  readonly writebackBytes?: number
+  /** Where targets of kind `memory` go: a MemoryBlobStore. */
+  readonly memory?: MemoryStaging
+}
+
+interface Gauges {
+  slabBytesInUse: number
+  readonly slabBytesMax: number
+  stalls: number
+  receiving: number
+  bytesReceived: number
+}
+
+const memoryBudgetBytesMin = 8 * chunkBytesMax
+
+/**
+ * Start the threads. Memory for bodies stays within `memoryBudgetBytes`, plus what a transport
+ * delivers after `pause` and 4 MiB per thread while staged bytes are read again.
+ * Units: bytes. Limits: all of `options`.
+ */
+export function createIngestPool(options: IngestPoolOptions): RunningIngestPool {
+  assert(options.memoryBudgetBytes >= memoryBudgetBytesMin, 'memoryBudgetBytes is 4 MiB or more')
+  assert(options.slabsPerUpload >= 1, 'slabsPerUpload is 1 or more')
+  return new RunningIngestPool(options)
+}
+
+export class RunningIngestPool implements IngestPool {
+  readonly #options: IngestPoolOptions
+  readonly #budget: SlabBudget
+  readonly #brake: BodyBrake
+  readonly #threads: IngestThreads
+  readonly #syncs = new SyncRegistry()
+  readonly #context: ReceiverContext
+  /** The body that owns a staging place. */
+  readonly #receivers = new Map<string, BodyReceiver>()
+  #receiving = 0
+  #bytesReceived = 0
+  #creditStalls = 0
+  #isClosing = false
+
+  constructor(options: IngestPoolOptions) {
+    this.#options = options
+    this.#budget = new SlabBudget(options.memoryBudgetBytes, options.slabBytes)
+    this.#brake = new BodyBrake(this.#budget)
+    this.#threads = new IngestThreads(options.workers, options.niceIncrement ?? 0, {
+      onReturned: (slab) => this.#release(slab),
+      onLost: (bytes) => {
+        this.#budget.forget(bytes)
+        this.#brake.schedule()
+      },
+    })
+    this.#context = {
+      budget: this.#budget,
+      brake: this.#brake,
+      creditBytes: options.slabsPerUpload * options.slabBytes,
+      slabBytes: options.slabBytes,
+      onBytes: (count) => {
+        this.#bytesReceived += count
+      },
+      onCreditStall: () => {
+        this.#creditStalls += 1
+      },
+    }
+  }
+
+  get gauges(): Readonly<Gauges> {
+    return {
+      slabBytesInUse: this.#budget.bytesInUse,
+      slabBytesMax: this.#budget.bytesMax,
+      stalls: this.#brake.stalls + this.#creditStalls,
+      receiving: this.#receiving,
+      bytesReceived: this.#bytesReceived,
+    }
+  }
+
+  /** For diagnostics; a thread that ends is replaced. */
+  get threads(): readonly Worker[] {
+    return this.#threads.threads
+  }
+
+  /**
+   * Takes the body. A body that still owns the same target in this process is superseded: it ends as
+   * 'aborted' before the first byte of this one is written.
+   */
+  async receive(plan: IngestPlan, body: RequestBody): Promise<IngestOutcome> {
+    const refusal = refusalByLength(plan, body.length)
+    if (refusal) return refusal
+    const place = placeOf(plan.target)
+    for (let owner = this.#receivers.get(place); owner; owner = this.#receivers.get(place)) {
+      owner.supersede()
+      await owner.outcome.catch(() => undefined)
+      // Whoever waits first goes on; the others supersede it in turn.
+      if (this.#receivers.get(place) === owner) this.#receivers.delete(place)
+    }
+    this.#syncs.forget(place)
+    const open = this.#sessionFor(plan)
+    const receiver = new BodyReceiver(plan, body, this.#context, open)
+    this.#receivers.set(place, receiver)
+    this.#receiving += 1
+    receiver.start()
+    try {
+      return await receiver.outcome
+    } finally {
+      this.#receiving -= 1
+      if (this.#receivers.get(place) === receiver) this.#receivers.delete(place)
+    }
+  }
+
+  async rehash(target: StagingTarget, length: number, algorithm: DigestAlgorithm): Promise<Digest> {
+    if (target.kind === 'memory') {
+      const hash = hashOfMemory(this.#memory(), target.key, length, algorithm)
+      if (!hash) throw new StorageError('corrupt', 'fewer bytes are staged than were committed')
+      return digestFromHex(algorithm, hash.digest('hex'))
+    }
+    const result = await this.#channel().rehash(target.path, length, algorithm)
+    if (!result.ok) throw new StorageError(result.code, `rehash failed: ${result.detail}`)
+    return digestFromHex(algorithm, result.hex)
+  }
+
+  async sync(target: StagingTarget): Promise<void> {
+    if (target.kind === 'memory' || this.#options.durability === 'none') return
+    await this.#syncs.sync(target.path)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    while (this.#receivers.size > 0) {
+      await Promise.allSettled([...this.#receivers.values()].map(({ outcome }) => outcome))
+    }
+    await this.#threads.close()
+  }
+
+  #sessionFor(plan: IngestPlan): (events: SessionEvents) => IngestSession {
+    const { target, offset, algorithm, hash } = plan
+    if (target.kind === 'memory') {
+      const memory = this.#memory()
+      const { key } = target
+      const release = (slab: ArrayBuffer): void => this.#release(slab)
+      return (events) => new MemorySession(memory, key, plan, events, release)
+    }
+    const { path } = target
+    const channel = this.#channel()
+    const bodyPlan: BodyPlan = {
+      path,
+      offset,
+      algorithm,
+      isExportable: hash.kind === 'exportable',
+      ...(hash.kind === 'exportable' && hash.state !== undefined ? { hashState: hash.state } : {}),
+      sync: this.#options.durability === 'none' ? 'never' : plan.sync ? 'before' : 'after',
+      writebackBytes: this.#options.writebackBytes ?? 0,
+    }
+    return (events) => {
+      let onSynced: ((detail: string | undefined) => void) | undefined
+      return channel.openBody(bodyPlan, {
+        onReady: () => events.onReady(),
+        onReturned: (bytes) => events.onReturned(bytes),
+        onDone: (result) => {
+          if (result.ok && result.syncing) onSynced = this.#syncs.begin(path, result.syncing)
+          events.onDone(result)
+        },
+        onSynced: (detail) => onSynced?.(detail),
+      })
+    }
+  }
+
+  #channel(): ThreadChannel {
+    const channel = this.#isClosing ? undefined : this.#threads.leastLoaded()
+    if (!channel) throw new StorageError('unavailable', 'no ingest thread is running')
+    return channel
+  }
+
+  #memory(): MemoryStaging {
+    assert(this.#options.memory, 'a memory target needs the option `memory`')
+    return this.#options.memory
+  }
+
+  #release(slab: ArrayBuffer): void {
+    this.#budget.release(slab)
+    this.#brake.schedule()
+  }
+}
+
+function placeOf(target: StagingTarget): string {
+  return target.kind === 'fs' ? target.path : `memory:${target.key}`
+}
+
+function refusalByLength(plan: IngestPlan, length: number | undefined): IngestOutcome | undefined {
+  if (length === undefined) return undefined
+  if (plan.offset + length > plan.bytesMax) return { kind: 'too-large' }
+  const { bytesExpected } = plan
+  if (bytesExpected === undefined || bytesExpected === length) return undefined
+  return { kind: 'length-differs', received: length }
+}

@@ -1,0 +1,102 @@
+// Keeps one channel per ingest thread, through deaths of threads. The only user of piscina.
+
+import { fileURLToPath } from 'node:url'
+import type { Worker } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import type { IngestThreadTask } from '../../workers/tasks.ts'
+import { type ChannelEvents, ThreadChannel } from './thread-channel.ts'
+
+// The compiled tree and the sources have the same shape and differ in the extension alone.
+const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
+const entryFile = fileURLToPath(new URL(`../../workers/entry${extension}`, import.meta.url))
+
+// A thread that dies as soon as it starts must not be replaced in a loop.
+const quickDeathMs = 1000
+const replaceDelayMs = 500
+
+export class IngestThreads {
+  readonly #pool: Piscina<IngestThreadTask, void>
+  readonly #events: ChannelEvents
+  readonly #channels = new Set<ThreadChannel>()
+  readonly #serving = new Set<Promise<void>>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #isClosing = false
+
+  constructor(count: number, niceIncrement: number, events: ChannelEvents) {
+    this.#events = events
+    // One endless task per thread: measured against a task per body, one port per thread takes a
+    // third off a small body's cost (bench/micro/ingest.ts).
+    this.#pool = new Piscina({
+      filename: entryFile,
+      name: 'serveIngest',
+      minThreads: count,
+      maxThreads: count,
+      concurrentTasksPerWorker: 1,
+      maxQueue: count,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      closeTimeout: 30_000,
+      atomics: 'disabled',
+      niceIncrement,
+      resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 },
+      // Nothing in a thread reads the environment, which may carry secrets.
+      env: {},
+      argv: [],
+      trackUnmanagedFds: true,
+      recordTiming: false,
+      workerHistogram: false,
+      stricterFIFO: true,
+    })
+    // A thread that dies shows in its task; without a listener the event would end the process.
+    this.#pool.on('error', () => undefined)
+    for (let i = 0; i < count; i++) this.#serve()
+  }
+
+  /** For diagnostics. */
+  get threads(): readonly Worker[] {
+    return this.#pool.threads
+  }
+
+  /** Undefined while every thread is being replaced. */
+  leastLoaded(): ThreadChannel | undefined {
+    let least: ThreadChannel | undefined
+    for (const channel of this.#channels) {
+      if (!channel.isLost && (!least || channel.load < least.load)) least = channel
+    }
+    return least
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    await Promise.all([...this.#channels].map((channel) => channel.leave()))
+    await Promise.all(this.#serving)
+    await this.#pool.close()
+  }
+
+  #serve(): void {
+    const channel = new ThreadChannel(this.#events)
+    this.#channels.add(channel)
+    const startedAt = performance.now()
+    const task = { takenPort: channel.threadPort }
+    const serving = this.#pool
+      .run(task, { transferList: [channel.threadPort] })
+      .catch(() => {
+        if (!this.#isClosing) this.#replace(performance.now() - startedAt)
+      })
+      .then(() => {
+        channel.lose()
+        this.#channels.delete(channel)
+        this.#serving.delete(serving)
+      })
+    this.#serving.add(serving)
+  }
+
+  #replace(livedMs: number): void {
+    const delayMs = livedMs < quickDeathMs ? replaceDelayMs : 0
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#serve()
+    }, delayMs)
+    this.#timers.add(timer)
+  }
+}

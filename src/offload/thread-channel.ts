@@ -1,0 +1,175 @@
+// The event loop's end of one ingest thread: sessions by number, and what dies with the thread.
+
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import type { BodyPlan, FromIngestThread, ToIngestThread } from '../../workers/tasks.ts'
+import type { DigestAlgorithm } from '../oci/digest.ts'
+import type { IngestSession, SessionEvents, SessionResult } from './ingest-session.ts'
+
+export interface ChannelEvents {
+  onReturned(slab: ArrayBuffer): void
+  /** The thread died with this many bytes of slabs. */
+  onLost(bytes: number): void
+}
+
+interface OpenSession extends SessionEvents {
+  /** Settles what `SessionResult.syncing` announced. */
+  onSynced?(detail: string | undefined): void
+}
+
+const lostDetail = 'the ingest thread was lost'
+
+// What a session weighs against bytes on their way, when the least loaded thread is looked for.
+const sessionWeightBytes = 64 << 10
+
+export class ThreadChannel {
+  /** To be transferred to the thread. */
+  readonly threadPort: MessagePort
+  readonly #port: MessagePort
+  readonly #events: ChannelEvents
+  readonly #sessions = new Map<number, OpenSession>()
+  /** Sessions whose file is still being synced after their answer. */
+  readonly #syncing = new Map<number, OpenSession>()
+  #lastSession = 0
+  #bytesInThread = 0
+  #isLost = false
+  #onIdle: (() => void) | undefined
+
+  constructor(events: ChannelEvents) {
+    const { port1, port2 } = new MessageChannel()
+    this.#port = port1
+    this.threadPort = port2
+    this.#events = events
+    port1.on('message', (message: FromIngestThread) => this.#take(message))
+    port1.on('close', () => this.lose())
+  }
+
+  get isLost(): boolean {
+    return this.#isLost
+  }
+
+  get load(): number {
+    return this.#bytesInThread + this.#sessions.size * sessionWeightBytes
+  }
+
+  openBody(plan: BodyPlan, events: OpenSession): IngestSession {
+    const session = this.#register(events)
+    let unsentPlan: BodyPlan | undefined = plan
+    return {
+      prepare: () => {
+        unsentPlan = undefined
+        this.#post({ kind: 'prepare', session, plan })
+      },
+      send: (slab, length, isLast) => {
+        const opening = unsentPlan ? { plan: unsentPlan } : {}
+        unsentPlan = undefined
+        if (slab) {
+          const takenSlab = slab
+          this.#bytesInThread += slab.byteLength
+          this.#post({ kind: 'slab', session, ...opening, takenSlab, length, isLast }, slab)
+        } else {
+          this.#post({ kind: 'slab', session, ...opening, length, isLast })
+        }
+      },
+      abort: () => this.#post({ kind: 'abort', session }),
+    }
+  }
+
+  rehash(path: string, length: number, algorithm: DigestAlgorithm): Promise<SessionResult> {
+    return new Promise((onDone) => {
+      const session = this.#register({ onReady() {}, onReturned() {}, onDone })
+      this.#post({ kind: 'rehash', session, path, length, algorithm })
+    })
+  }
+
+  /** Tell the thread to leave, once nothing is open. */
+  async leave(): Promise<void> {
+    while (!this.#isLost && !this.#isIdle) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+      })
+    }
+    if (!this.#isLost) this.#post({ kind: 'leave' })
+  }
+
+  /** The thread is gone. Idempotent. */
+  lose(): void {
+    if (this.#isLost) return
+    this.#isLost = true
+    this.#port.close()
+    this.#events.onLost(this.#bytesInThread)
+    this.#bytesInThread = 0
+    const sessions = [...this.#sessions.values()]
+    const syncing = [...this.#syncing.values()]
+    this.#sessions.clear()
+    this.#syncing.clear()
+    for (const session of sessions) {
+      session.onDone({ ok: false, code: 'unavailable', detail: lostDetail })
+    }
+    for (const session of syncing) session.onSynced?.(lostDetail)
+    this.#onIdle?.()
+  }
+
+  get #isIdle(): boolean {
+    return this.#sessions.size === 0 && this.#syncing.size === 0 && this.#bytesInThread === 0
+  }
+
+  #register(events: OpenSession): number {
+    this.#lastSession += 1
+    this.#sessions.set(this.#lastSession, events)
+    // A session that is opened on a lost channel learns it like one that was open before.
+    if (this.#isLost) this.#endLater(this.#lastSession)
+    return this.#lastSession
+  }
+
+  #endLater(number: number): void {
+    queueMicrotask(() => {
+      const session = this.#sessions.get(number)
+      this.#sessions.delete(number)
+      session?.onDone({ ok: false, code: 'unavailable', detail: lostDetail })
+    })
+  }
+
+  #take(message: FromIngestThread): void {
+    if (this.#isLost) return
+    switch (message.kind) {
+      case 'returned': {
+        const bytes = message.takenSlab.byteLength
+        this.#bytesInThread -= bytes
+        this.#events.onReturned(message.takenSlab)
+        this.#sessions.get(message.session)?.onReturned(bytes)
+        break
+      }
+      case 'done': {
+        const session = this.#sessions.get(message.session)
+        this.#sessions.delete(message.session)
+        if (session && message.result.ok && message.result.syncing) {
+          this.#syncing.set(message.session, session)
+        }
+        session?.onDone(message.result)
+        break
+      }
+      case 'synced': {
+        const session = this.#syncing.get(message.session)
+        this.#syncing.delete(message.session)
+        session?.onSynced?.(message.detail)
+        break
+      }
+      case 'ready':
+        this.#sessions.get(message.session)?.onReady()
+        break
+      default:
+        message satisfies never
+    }
+    if (this.#isIdle) this.#onIdle?.()
+  }
+
+  #post(message: ToIngestThread, transferred?: ArrayBuffer): void {
+    if (this.#isLost) {
+      // Detached all the same, so that a sender cannot come to rely on it.
+      if (transferred) this.#events.onLost(transferred.byteLength)
+      return
+    }
+    if (transferred) this.#port.postMessage(message, [transferred])
+    else this.#port.postMessage(message)
+  }
+}

@@ -1,0 +1,79 @@
+// Prepares a root directory: the tree that publishing relies on, and proof that it can publish.
+
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, unlink, writeFile } from 'node:fs'
+import { join } from 'node:path'
+import { StorageError } from '../../error.ts'
+import { algorithmKey, blobsKey, digestAlgorithms, prefixLength, uploadsKey } from '../keys.ts'
+import { syncDirectory } from './directory-sync.ts'
+import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
+
+const directoryMode = 0o700
+const noLinkCodes: ReadonlySet<string> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'EXDEV',
+  'ENOSYS',
+])
+
+/**
+ * Make what is missing of the tree under `root`, durably, and check that the file system has hard
+ * links. Idempotent; several processes may do it at once.
+ * Errors: StorageError 'unavailable', 'full'.
+ */
+export async function prepareTree(root: string, isDurable: boolean): Promise<void> {
+  try {
+    await mkdirAll(join(root, uploadsKey))
+    const synced = [join(root, uploadsKey), join(root, uploadsKey, '..'), root]
+    for (const algorithm of digestAlgorithms) {
+      const parent = join(root, algorithmKey(algorithm))
+      await mkdirAll(parent)
+      // All prefixes exist from the start, so that a publish has two directories to sync, not three.
+      await Promise.all(prefixes().map((prefix) => mkdirOne(join(parent, prefix))))
+      synced.push(parent)
+    }
+    synced.push(join(root, blobsKey), join(root, '..'))
+    if (isDurable) for (const path of synced) await syncDirectory(path)
+  } catch (error) {
+    throw storageError(`prepare ${root}`, error)
+  }
+  await probeLink(root)
+}
+
+/** Make one directory; one that is there already is fine. Errors: the system's own. */
+export async function mkdirOne(path: string): Promise<void> {
+  const made = fileCall((settle) => mkdir(path, directoryMode, (error) => settle(error, undefined)))
+  await unlessCode(made, 'EEXIST')
+}
+
+function mkdirAll(path: string): Promise<unknown> {
+  return fileCall<string | undefined>((settle) =>
+    mkdir(path, { recursive: true, mode: directoryMode }, settle),
+  )
+}
+
+function prefixes(): readonly string[] {
+  const count = 16 ** prefixLength
+  return Array.from({ length: count }, (_, i) => i.toString(16).padStart(prefixLength, '0'))
+}
+
+async function probeLink(root: string): Promise<void> {
+  const name = `.link-probe-${randomUUID()}`
+  const source = join(root, uploadsKey, name)
+  const target = join(root, blobsKey, name)
+  try {
+    await fileCall((settle) =>
+      writeFile(source, '', { mode: 0o600, flag: 'wx' }, (error) => settle(error, undefined)),
+    )
+    await fileCall((settle) => link(source, target, (error) => settle(error, undefined)))
+  } catch (error) {
+    if (!noLinkCodes.has(systemCode(error))) throw storageError(`prepare ${root}`, error)
+    const text = `${root}: ${blobsKey} and ${uploadsKey} must lie on one file system with hard links`
+    throw new StorageError('unavailable', text, error)
+  } finally {
+    for (const path of [target, source]) {
+      await new Promise<void>((resolve) => unlink(path, () => resolve()))
+    }
+  }
+}

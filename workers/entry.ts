@@ -1,0 +1,3 @@
+// What the pools may run in a thread, by name.
+
+export { serveIngest } from './serve-ingest.ts'

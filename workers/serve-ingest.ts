@@ -1,0 +1,145 @@
+// One ingest thread: takes messages from its port until it is told to leave.
+
+import type { MessagePort } from 'node:worker_threads'
+import { BodySession, type BodySessionContext } from './body-session.ts'
+import { HashTurns } from './hash-turns.ts'
+import { createStreamHasher } from './hasher.ts'
+import { Rereader } from './reread.ts'
+import { ingestFailure, openWhole } from './staged-file.ts'
+import type {
+  BodyPlan,
+  FromIngestThread,
+  IngestResult,
+  IngestThreadTask,
+  SessionNumber,
+  ToIngestThread,
+} from './tasks.ts'
+
+type Rehash = Extract<ToIngestThread, { kind: 'rehash' }>
+type Slab = Extract<ToIngestThread, { kind: 'slab' }>
+
+/** Resolves after `leave`. Never rejects: failures go over the port as data. */
+export function serveIngest({ takenPort }: IngestThreadTask): Promise<void> {
+  return new Promise((resolve) => new IngestThread(takenPort, resolve))
+}
+
+class IngestThread {
+  readonly #port: MessagePort
+  readonly #leave: () => void
+  readonly #turns = new HashTurns()
+  readonly #rereader = new Rereader(this.#turns)
+  readonly #sessions = new Map<SessionNumber, BodySession>()
+
+  constructor(port: MessagePort, leave: () => void) {
+    this.#port = port
+    this.#leave = leave
+    port.on('message', (message: ToIngestThread) => this.#take(message))
+  }
+
+  #take(message: ToIngestThread): void {
+    switch (message.kind) {
+      case 'slab':
+        this.#takeSlab(message)
+        break
+      case 'prepare':
+        this.#prepare(message.session, this.#begin(message.session, message.plan))
+        break
+      case 'abort':
+        this.#abort(message.session)
+        break
+      case 'rehash':
+        this.#rehash(message)
+        break
+      case 'leave':
+        this.#port.close()
+        this.#leave()
+        break
+      default:
+        message satisfies never
+    }
+  }
+
+  #begin(number: SessionNumber, plan: BodyPlan): BodySession {
+    const context: BodySessionContext = {
+      turns: this.#turns,
+      rereader: this.#rereader,
+      giveBack: (slab) => this.#giveBack(number, slab),
+    }
+    const session = new BodySession(plan, context)
+    this.#sessions.set(number, session)
+    return session
+  }
+
+  #prepare(number: SessionNumber, session: BodySession): void {
+    void session.prepared().then((isReady) => {
+      if (this.#sessions.get(number) !== session) return
+      if (isReady) this.#post({ kind: 'ready', session: number })
+      else this.#end(number, session)
+    })
+  }
+
+  #takeSlab(message: Slab): void {
+    const { session: number, plan, takenSlab, length, isLast } = message
+    const session = plan ? this.#begin(number, plan) : this.#sessions.get(number)
+    // A session that has failed or ended meanwhile has no use for what was under way to it.
+    if (takenSlab && session) session.take(takenSlab, length)
+    else if (takenSlab) this.#giveBack(number, takenSlab)
+    if (session && (isLast || session.hasFailed)) this.#end(number, session)
+  }
+
+  #end(number: SessionNumber, session: BodySession): void {
+    this.#sessions.delete(number)
+    void session.end().then(({ result, synced }) => {
+      this.#done(number, result)
+      synced?.then(
+        () => this.#post({ kind: 'synced', session: number }),
+        (error: unknown) =>
+          this.#post({ kind: 'synced', session: number, detail: ingestFailure(error).message }),
+      )
+    })
+  }
+
+  #abort(number: SessionNumber): void {
+    const session = this.#sessions.get(number)
+    // One that has ended by itself sends its own `done`.
+    if (!session) return
+    this.#sessions.delete(number)
+    void session.abort().then(() => {
+      this.#done(number, { ok: false, code: 'unavailable', detail: 'the body was aborted' })
+    })
+  }
+
+  #rehash(message: Rehash): void {
+    void this.#hexOf(message).then(
+      (hex) => this.#done(message.session, { ok: true, hex }),
+      (error: unknown) => {
+        const { code, message: detail } = ingestFailure(error)
+        this.#done(message.session, { ok: false, code, detail })
+      },
+    )
+  }
+
+  async #hexOf({ path, length, algorithm }: Rehash): Promise<string> {
+    const file = await openWhole(path, length)
+    try {
+      const hasher = createStreamHasher(algorithm)
+      await this.#rereader.hash(file, length, hasher, () => false)
+      return hasher.hex()
+    } finally {
+      await file.close()
+    }
+  }
+
+  #giveBack(session: SessionNumber, takenSlab: ArrayBuffer): void {
+    this.#post({ kind: 'returned', session, takenSlab }, takenSlab)
+  }
+
+  #done(session: SessionNumber, result: IngestResult): void {
+    this.#post({ kind: 'done', session, result })
+  }
+
+  #post(message: FromIngestThread, transferred?: ArrayBuffer): void {
+    if (transferred) this.#port.postMessage(message, [transferred])
+    else this.#port.postMessage(message)
+  }
+}

@@ -1,0 +1,85 @@
+// The border treaty between the event loop and the ingest threads: plain cloneable data only.
+// A field named `taken…` is transferred: it is dead to the sender.
+
+import type { MessagePort } from 'node:worker_threads'
+import type { DigestAlgorithm } from '../src/oci/digest.ts'
+
+/** Names one body or one reread on one port. Chosen by the event loop, never used again. */
+export type SessionNumber = number
+
+/** The one task of an ingest thread: serve this port until `leave` arrives. */
+export interface IngestThreadTask {
+  readonly takenPort: MessagePort
+}
+
+export interface BodyPlan {
+  readonly path: string
+  /** Committed bytes to keep; what is staged after them is cut off first. In bytes. */
+  readonly offset: number
+  readonly algorithm: DigestAlgorithm
+  readonly isExportable: boolean
+  /** What an earlier request of the session ended with; only where `isExportable`. */
+  readonly hashState?: string
+  /** `before`: fdatasync, then answer. `after`: answer, then begin one. */
+  readonly sync: 'before' | 'after' | 'never'
+  /** Begin writing back after this many bytes while more arrive; 0: leave it to the kernel. */
+  readonly writebackBytes: number
+}
+
+export type ToIngestThread =
+  /** Open, cut and hash the kept bytes; answered by `ready`. Only where `offset` is not 0. */
+  | { readonly kind: 'prepare'; readonly session: SessionNumber; readonly plan: BodyPlan }
+  /** The next bytes of a body. The first of a body without `prepare` carries the plan. */
+  | {
+      readonly kind: 'slab'
+      readonly session: SessionNumber
+      readonly plan?: BodyPlan
+      /** Comes back by `returned`; absent where the body ends without more bytes. */
+      readonly takenSlab?: ArrayBuffer
+      /** Bytes of the slab that are the body's. */
+      readonly length: number
+      readonly isLast: boolean
+    }
+  /** Close the file and forget; answered by `done`. */
+  | { readonly kind: 'abort'; readonly session: SessionNumber }
+  | {
+      readonly kind: 'rehash'
+      readonly session: SessionNumber
+      readonly path: string
+      readonly length: number
+      readonly algorithm: DigestAlgorithm
+    }
+  /** No session is open and none will come. */
+  | { readonly kind: 'leave' }
+
+/** `corrupt`: fewer bytes are staged than were committed. */
+export type IngestFailureCode = 'full' | 'unavailable' | 'corrupt'
+
+export type IngestResult =
+  | {
+      readonly ok: true
+      /** Lower-case hex of all bytes up to the end. */
+      readonly hex: string
+      readonly hashState?: string
+      /** Identity of the file as an fdatasync that now runs covers it; `synced` follows. */
+      readonly syncing?: FileMark
+    }
+  | { readonly ok: false; readonly code: IngestFailureCode; readonly detail: string }
+
+/** Tells whether a file has been written since: inode, size in bytes, mtime in ms. */
+export interface FileMark {
+  readonly inode: number
+  readonly size: number
+  readonly mtimeMs: number
+}
+
+export type FromIngestThread =
+  | { readonly kind: 'ready'; readonly session: SessionNumber }
+  | {
+      readonly kind: 'returned'
+      readonly session: SessionNumber
+      readonly takenSlab: ArrayBuffer
+    }
+  | { readonly kind: 'done'; readonly session: SessionNumber; readonly result: IngestResult }
+  /** The fdatasync that `syncing` announced is over; `detail` tells why it failed. */
+  | { readonly kind: 'synced'; readonly session: SessionNumber; readonly detail?: string }
