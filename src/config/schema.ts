@@ -245,7 +245,7 @@ export const schema = {
     },
   },
   gc: {
-    doc: 'Removal of content that nothing refers to.',
+    doc: 'Leases of content that nothing refers to.',
     keys: {
       grace: {
         kind: 'duration',
@@ -254,7 +254,7 @@ export const schema = {
         min: '1m',
         max: '365d',
         reload: 'live',
-        doc: 'How long a blob without references is kept, so that a push under way can still name it.',
+        doc: 'Lease of a blob without references, so that a push under way can still name it; this version removes no blob by itself.',
       },
     },
   },
