@@ -52,6 +52,7 @@ const cases: readonly Case[] = [
     faults: [
       { 'src/server/transport/node/a.ts': "import uws from 'uWebSockets.js'" },
       { 'src/operation/a.ts': "import type { Piscina } from 'piscina'" },
+      { 'src/cli/a.ts': "const uws = createRequire(import.meta.url)('uWebSockets.js')" },
     ],
   },
   {

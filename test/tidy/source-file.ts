@@ -16,7 +16,7 @@ export interface Import {
 }
 
 const importForm =
-  /^\s*(?:import|export)\s+(type\s+)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'|import\(\s*'([^']+)'/gm
+  /^\s*(?:import|export)\s+(type\s+)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'|(?:import|require|createRequire\([^)]*\))\(\s*'([^']+)'/gm
 
 /** Every TypeScript source of the given folders. */
 export function readSources(folders: readonly string[]): readonly SourceFile[] {
