@@ -7,17 +7,24 @@ import { attempt } from './run.ts'
 import type { Scene } from './scene.ts'
 import { findTool } from './tools.ts'
 
+/** A command line whose mounts vanish with it, even if it is killed. */
+function inOwnMounts(
+  command: string,
+  args: readonly string[],
+): { readonly command: string; readonly args: readonly string[] } {
+  return { command: 'unshare', args: ['--mount', '--', command, ...args] }
+}
+
 /** Start a Docker engine for `scene`; the answer is the value for DOCKER_HOST. */
 export async function startDockerd(scene: Scene): Promise<string> {
   const { dir } = scene
   const socket = `unix://${join(dir, 'docker.sock')}`
   const daemon = await startDaemon({
-    command: findTool('dockerd') ?? 'dockerd',
-    args: [
+    ...inOwnMounts(findTool('dockerd') ?? 'dockerd', [
       ...['--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=vfs'],
       ...['--data-root', join(dir, 'docker-data'), '--exec-root', join(dir, 'docker-exec')],
       ...['--pidfile', join(dir, 'dockerd.pid'), '-H', socket],
-    ],
+    ]),
     probe: () => probe('docker', ['-H', socket, 'version']),
   })
   scene.onEnd(() => daemon.stop())
@@ -32,11 +39,10 @@ export async function startContainerd(scene: Scene): Promise<string> {
   // The CRI plug-in would look for networks and listen on a port; nothing here needs it.
   await writeFile(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
   const daemon = await startDaemon({
-    command: 'containerd',
-    args: [
+    ...inOwnMounts('containerd', [
       ...['--config', config, '--address', address],
       ...['--root', containerdRoot(dir), '--state', join(dir, 'containerd-state')],
-    ],
+    ]),
     probe: () => probe('ctr', ['--address', address, 'version']),
   })
   scene.onEnd(() => daemon.stop())
