@@ -96,16 +96,13 @@ export class Stream {
     const { res } = this.#host
     let ok = false
     let done = false
-    if (this.#headSent) {
+    const isFirst = !this.#headSent
+    this.#headSent = true
+    if (isFirst) res.onWritable((offset) => this.#onWritable(offset))
+    res.cork(() => {
+      if (isFirst) this.#host.writeHead()
       ;[ok, done] = res.tryEnd(chunk, this.#source.length)
-    } else {
-      this.#headSent = true
-      res.onWritable((offset) => this.#onWritable(offset))
-      res.cork(() => {
-        this.#host.writeHead()
-        ;[ok, done] = res.tryEnd(chunk, this.#source.length)
-      })
-    }
+    })
     if (done) {
       this.#host.onDone()
       return false
