@@ -35,7 +35,7 @@ export const schema = {
         field: 'externalUrl',
         required: false,
         example: 'https://registry.example.com',
-        otherwise: 'taken from each request',
+        otherwise: 'none: `Location` headers hold a path without a host',
         reload: 'live',
         doc: 'Scheme and host by which clients reach the registry, used in `Location` headers.',
       },
@@ -146,7 +146,7 @@ export const schema = {
     keys: {},
   },
   'metadata_store.lmdb': {
-    doc: 'Tags, manifests and upload sessions in an LMDB environment. The default metadata store.',
+    doc: 'Manifests, tags, references and upload sessions in an LMDB environment. The default.',
     keys: {
       path: {
         kind: 'path',
@@ -195,7 +195,7 @@ export const schema = {
         min: 1,
         max: 64,
         reload: 'restart',
-        doc: 'Threads that hash and write uploads; `auto` chooses by the number of cores.',
+        doc: 'Threads that hash and write uploads; `auto` is one fewer than the cores, and at least one.',
       },
       sessions_max: {
         kind: 'integer',
@@ -240,7 +240,7 @@ export const schema = {
         min: '1m',
         max: '30d',
         reload: 'live',
-        doc: 'An upload session that was idle for this long may be removed.',
+        doc: 'An upload session that was idle for this long is removed.',
       },
     },
   },
