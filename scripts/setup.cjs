@@ -10,6 +10,7 @@ const { join, relative } = require('node:path')
 const root = join(__dirname, '..')
 const dist = join(root, 'dist')
 const stamp = join(dist, '.built')
+const compiler = join(root, 'node_modules/typescript/bin/tsc')
 const sourceFolders = ['src', 'workers', 'bench', 'test', 'scripts']
 
 /** Installs and builds what is not up to date; ends the process when that fails. */
@@ -26,7 +27,7 @@ function setUp() {
   say('building')
   // Removed first: after a failed build, the old sources must not seem to be built.
   fs.rmSync(stamp, { force: true })
-  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'])
+  run(process.execPath, [compiler, '-p', 'tsconfig.json'])
   removeStaleOutput()
   fs.writeFileSync(stamp, sources)
 }
@@ -46,7 +47,8 @@ function refuseOldNode() {
 function isInstallDue() {
   // npm writes this file last, so it also tells a complete installation from a broken one.
   const installed = fs.statSync('node_modules/.package-lock.json', { throwIfNoEntry: false })
-  return installed === undefined || installed.mtimeMs < fs.statSync('package-lock.json').mtimeMs
+  if (installed === undefined || !fs.existsSync(compiler)) return true
+  return installed.mtimeMs < fs.statSync('package-lock.json').mtimeMs
 }
 
 function npm(args) {
