@@ -35,7 +35,8 @@ function missingPackages({ packages }: Lock): readonly (readonly [string, Locked
 const lock = JSON.parse(readFileSync(file, 'utf8')) as Lock
 const missing = missingPackages(lock)
 const sorted = Object.entries({ ...lock.packages, ...Object.fromEntries(missing) }).sort(
-  ([a], [b]) => (a < b ? -1 : 1),
+  // As npm sorts them, so that its next run changes nothing.
+  ([a], [b]) => a.localeCompare(b, 'en'),
 )
 const completed = { ...lock, packages: Object.fromEntries(sorted) }
 if (missing.length > 0) writeFileSync(file, `${JSON.stringify(completed, undefined, 2)}\n`)
