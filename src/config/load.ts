@@ -6,7 +6,7 @@ import { ConfigError, type ConfigProblem } from './problem.ts'
 import type { Config } from './schema.ts'
 import { mergeSources, type Source } from './source.ts'
 
-export const quickStartText = `[global.access_policy]
+const quickStartText = `[global.access_policy]
 default = "allow"
 
 [blob_store.fs]
