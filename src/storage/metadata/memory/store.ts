@@ -1,0 +1,102 @@
+// The metadata store of tests and of `metadata_store.memory`: sorted arrays, gone with the process.
+
+import { StorageError } from '../../error.ts'
+import { BufferedTransaction, type WriteTarget } from '../kv/buffered.ts'
+import type {
+  Durability,
+  KeyRange,
+  KeyValueEntry,
+  KeyValueReader,
+  KeyValueStore,
+  KeyValueTransaction,
+} from '../kv/contract.ts'
+import { KeyValueMetadataStore } from '../kv/store.ts'
+
+export class MemoryMetadataStore extends KeyValueMetadataStore {
+  constructor() {
+    super(new MemoryKeyValueStore())
+  }
+}
+
+/** Without the record logic; exported for tests that look under it. */
+export class MemoryKeyValueStore implements KeyValueStore {
+  readonly reader: KeyValueReader
+  readonly #tables = new Tables()
+  #isClosed = false
+
+  constructor() {
+    this.reader = this.#tables
+  }
+
+  async write<T>(
+    _durability: Durability,
+    action: (transaction: KeyValueTransaction) => T,
+  ): Promise<T> {
+    if (this.#isClosed) throw new StorageError('unavailable', 'the metadata store is closed')
+    const transaction = new BufferedTransaction(this.#tables)
+    const result = action(transaction)
+    transaction.applyTo(this.#tables)
+    return result
+  }
+
+  refresh(): void {}
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+  }
+}
+
+class Tables implements KeyValueReader, WriteTarget {
+  readonly #keys: string[] = []
+  readonly #values = new Map<string, string>()
+  readonly #bodies = new Map<string, Uint8Array>()
+
+  get(key: string): string | undefined {
+    return this.#values.get(key)
+  }
+
+  getBody(key: string): Uint8Array | undefined {
+    return this.#bodies.get(key)
+  }
+
+  entries(range: KeyRange): KeyValueEntry[] {
+    return this.keys(range).map((key) => ({ key, value: this.#values.get(key) ?? '' }))
+  }
+
+  keys({ start, end, limit = Number.POSITIVE_INFINITY, reverse = false }: KeyRange): string[] {
+    const first = this.#position(start)
+    const last = this.#position(end)
+    if (!reverse) return this.#keys.slice(first, Math.min(last, first + limit))
+    return this.#keys.slice(Math.max(first, last - limit), last).reverse()
+  }
+
+  put(key: string, value: string): void {
+    if (!this.#values.has(key)) this.#keys.splice(this.#position(key), 0, key)
+    this.#values.set(key, value)
+  }
+
+  remove(key: string): void {
+    if (this.#values.delete(key)) this.#keys.splice(this.#position(key), 1)
+  }
+
+  putBody(key: string, body: Uint8Array): void {
+    // A copy, since the caller may use its buffer again.
+    this.#bodies.set(key, Uint8Array.from(body))
+  }
+
+  removeBody(key: string): void {
+    this.#bodies.delete(key)
+  }
+
+  /** Of the first key that does not sort before `key`. */
+  #position(key: string): number {
+    let low = 0
+    let high = this.#keys.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#keys[middle] ?? '') < key) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
