@@ -12,6 +12,11 @@ export function keelsonProgram(): string {
   return resolve(process.env['KEELSON_BIN'] ?? 'bin/keelson')
 }
 
+function programCommand(): readonly string[] {
+  const program = keelsonProgram()
+  return program.endsWith('.js') ? [process.execPath, program] : [program]
+}
+
 function configuration(root: string, port: number): string {
   return `[server]
 bind_address = "127.0.0.1"
@@ -32,7 +37,7 @@ default = "allow"
  */
 export async function startKeelson(
   { directory, serverCores }: StartContext,
-  command: readonly string[] = [keelsonProgram()],
+  command: readonly string[] = programCommand(),
 ): Promise<Server> {
   const port = await freePort()
   const root = join(directory, 'store')
