@@ -45,17 +45,38 @@ function describeArrival(transport: Transport): void {
     })
   })
 
-  test('a chunked body has no length, and neither extensions nor trailers are part of it', async () => {
+  test('a chunked body has no length', async () => {
     await withClient(transport, echo, async (client) => {
-      const head = requestHead('PATCH', '/', 'Transfer-Encoding: chunked', 'Trailer: X-After')
-      client.write(`${head}5;name=value\r\nhello\r\n`)
+      client.write(`${requestHead('PATCH', '/', 'Transfer-Encoding: chunked')}5\r\nhello\r\n`)
       await later()
-      client.write('1;a="b;c"\r\n \r\n00a\r\n0123456789\r\n0\r\nX-After: no\r\n\r\n')
+      client.write('1\r\n \r\n00a\r\n0123456789\r\n0\r\n\r\n')
       assert.equal((await client.reply()).body.toString(), 'undefined hello 0123456789')
       client.write(requestHead('GET', '/'))
       assert.equal((await client.reply()).body.toString(), '0 ')
     })
   })
+
+  // No client of registries sends these, and a parser may refuse them; but not mistake them for bytes.
+  for (const [what, chunks] of Object.entries({
+    'chunk extensions': '5;name=value\r\nhello\r\n6;a="b;c"\r\n world\r\n0\r\n\r\n',
+    trailers: '5\r\nhello\r\n6\r\n world\r\n0\r\nX-After: no\r\nX-More: no\r\n\r\n',
+  })) {
+    test(`${what} are no part of the body, or the request is refused`, async () => {
+      const bodies: string[] = []
+      const handler = async (exchange: Exchange): Promise<void> => {
+        bodies.push((await readBody(exchange)).toString())
+        exchange.send(whole('taken'))
+      }
+      await withClient(transport, handler, async (client, { handled }) => {
+        client.write(requestHead('PATCH', '/', 'Transfer-Encoding: chunked'), chunks)
+        const { status } = await client.reply()
+        assert.ok([200, 400, 505].includes(status), `status ${status}`)
+        assert.ok(bodies.every((body) => body === 'hello world'))
+        if (status !== 200) await client.over()
+        assert.deepEqual(handled, ['/'])
+      })
+    })
+  }
 
   test('an empty body gives one last chunk', async () => {
     await withClient(transport, echo, async (client) => {
@@ -262,7 +283,8 @@ function describeAborts(transport: Transport): void {
       client.write(`${requestHead('PUT', '/', 'Content-Length: 10')}hello`)
       await until('the request', () => watched.exchange !== undefined)
       client.reset()
-      await until('the abort', () => watched.aborts === 1)
+      // Nobody reads from this socket, so an adapter may learn of it from its idle timer only.
+      await until('the abort', () => watched.aborts === 1, 15_000)
       let heard = 0
       watched.exchange?.onAbort(() => {
         heard += 1

@@ -91,13 +91,23 @@ export class RawConnection {
     const { status, headers } = parseHead(this.pending.subarray(0, end).toString('latin1'))
     this.#drop(end + headEnd.length)
     const hasBody = !isHead && status >= 200 && status !== 204 && status !== 304
-    const length = hasBody ? Number(headers['content-length']) : 0
-    if (Number.isNaN(length)) throw new Error(`a reply ${status} without Content-Length`)
+    const length = hasBody ? await this.#bodyLength(headers, deadlineMs) : 0
     await until('the body', () => this.isOver || this.#receivedBytes >= length, deadlineMs)
     const body = Buffer.from(this.pending.subarray(0, length))
     if (body.length < length) throw new Error(`ended after ${body.length} of ${length} bytes`)
     this.#drop(length)
     return { status, headers, body }
+  }
+
+  async #bodyLength(headers: RawReply['headers'], deadlineMs?: number): Promise<number> {
+    const announced = headers['content-length']
+    if (announced !== undefined) {
+      if (!/^\d+$/.test(announced)) throw new Error(`Content-Length: ${announced}`)
+      return Number(announced)
+    }
+    if (headers['connection'] !== 'close') throw new Error('a reply whose length nothing tells')
+    await this.over(deadlineMs)
+    return this.#receivedBytes
   }
 
   async over(deadlineMs?: number): Promise<void> {

@@ -18,6 +18,7 @@ export const noBody: RequestBody = {
 export class UwsBody implements RequestBody {
   readonly length: number | undefined
   readonly #res: HttpResponse
+  readonly #onFault: (error: unknown) => void
   #sink: BodySink | undefined
   #early: Uint8Array[] = []
   #ended = false
@@ -25,9 +26,10 @@ export class UwsBody implements RequestBody {
   #paused = false
 
   /** Call within the handler, before it returns: uWS discards a body that nobody listens to. */
-  constructor(res: HttpResponse, length: number | undefined) {
+  constructor(res: HttpResponse, length: number | undefined, onFault: (error: unknown) => void) {
     this.length = length
     this.#res = res
+    this.#onFault = onFault
     res.onData((chunk, last) => this.#take(chunk, last))
     this.pause()
   }
@@ -88,7 +90,15 @@ export class UwsBody implements RequestBody {
   #take(chunk: ArrayBuffer, last: boolean): void {
     if (this.#aborted) return
     if (last) this.#ended = true
-    if (this.#sink !== undefined) this.#sink.onChunk(new Uint8Array(chunk), last)
-    else if (chunk.byteLength > 0) this.#early.push(new Uint8Array(chunk.slice(0)))
+    if (this.#sink === undefined) {
+      if (chunk.byteLength > 0) this.#early.push(new Uint8Array(chunk.slice(0)))
+      return
+    }
+    try {
+      this.#sink.onChunk(new Uint8Array(chunk), last)
+    } catch (error) {
+      // Nobody above this frame but the native library, which would let the client hang.
+      this.#onFault(error)
+    }
   }
 }

@@ -25,6 +25,8 @@ const textDecoder = new TextDecoder('latin1')
 // Above this a body is streamed, so that a slow reader does not make uWS keep a copy of it.
 const wholeBytesMax = 64 * 1024
 
+type UnstreamedReply = Exclude<Reply, { kind: 'stream' }>
+
 export class UwsExchange implements Exchange {
   readonly method: string
   readonly path: string
@@ -35,6 +37,8 @@ export class UwsExchange implements Exchange {
   #headers: Map<string, string> | undefined
   #body: RequestBody = noBody
   #source: ByteSource | undefined
+  #streaming: Stream | undefined
+  #remoteAddress: string | undefined
   #abortListener: (() => void) | undefined
   #aborted = false
   #replied = false
@@ -54,7 +58,7 @@ export class UwsExchange implements Exchange {
   start(): void {
     const req = this.#req
     if (req === undefined) return
-    const framing = framingOf(req)
+    const framing = framingOf(req, this.method === 'GET' || this.method === 'HEAD')
     try {
       if (framing.kind === 'refused') {
         this.send(this.#host.options.refuse(framing.reason))
@@ -63,13 +67,18 @@ export class UwsExchange implements Exchange {
         this.#host.options.handler(this)
       }
     } catch (error) {
-      this.send(this.#host.options.onFault(error))
+      this.#fail(error)
     }
     this.#req = undefined
   }
 
+  /** Known from the first look at it on; a look after the end finds nothing. */
   get remoteAddress(): string {
-    return this.#aborted ? '' : textDecoder.decode(this.#res.getRemoteAddressAsText())
+    if (this.#remoteAddress === undefined) {
+      if (this.#aborted || this.#complete) return ''
+      this.#remoteAddress = textDecoder.decode(this.#res.getRemoteAddressAsText())
+    }
+    return this.#remoteAddress
   }
 
   get aborted(): boolean {
@@ -109,20 +118,43 @@ export class UwsExchange implements Exchange {
       return
     }
     this.#replied = true
-    if (reply.kind === 'stream') this.#stream(reply.status, reply.headers, reply.source)
-    else if (reply.kind === 'whole' && (reply.body?.length ?? 0) > wholeBytesMax) {
+    const isHead = this.method === 'HEAD'
+    if (reply.kind === 'stream' && isHead) {
+      reply.source.close()
+      this.#writeCorked({ ...reply, kind: 'head', length: reply.source.length })
+    } else if (reply.kind === 'stream') {
+      this.#stream(reply.status, reply.headers, reply.source)
+    } else if (reply.kind === 'whole' && reply.closeConnection === true) {
+      this.#writeLast(reply)
+    } else if (reply.kind === 'whole' && !isHead && (reply.body?.length ?? 0) > wholeBytesMax) {
       this.#stream(reply.status, reply.headers, new MemorySource(reply.body ?? new Uint8Array(0)))
-    } else if (this.#detached) this.#res.cork(() => this.#write(reply))
+    } else {
+      this.#writeCorked(reply)
+    }
+  }
+
+  #writeCorked(reply: UnstreamedReply): void {
+    if (this.#detached) this.#res.cork(() => this.#write(reply))
     else this.#write(reply)
+  }
+
+  // Within the parser's turn the library would go on to the next request on the connection, whatever
+  // this reply says. With a reply outstanding it closes the connection instead.
+  #writeLast(reply: UnstreamedReply): void {
+    this.detach()
+    if (this.#body instanceof UwsBody) this.#body.discard()
+    setImmediate(() => {
+      if (!this.#aborted) this.#res.cork(() => this.#write(reply))
+    })
   }
 
   #expectBody(length: number | undefined): void {
     // A body needs its listener before the handler returns, so such a request is detached at once.
     this.detach()
-    this.#body = new UwsBody(this.#res, length)
+    this.#body = new UwsBody(this.#res, length, (error) => this.#fail(error))
   }
 
-  #write(reply: Exclude<Reply, { kind: 'stream' }>): void {
+  #write(reply: UnstreamedReply): void {
     const res = this.#res
     const { stopping } = this.#host
     const unread = this.#body instanceof UwsBody && this.#body.unread
@@ -131,19 +163,31 @@ export class UwsExchange implements Exchange {
     // A client that is still writing a large body had better stop and open a new connection.
     if (unread) res.writeHeader('Connection', 'close')
     switch (reply.kind) {
-      case 'whole':
-        res.end(reply.body, stopping || reply.closeConnection === true)
+      case 'whole': {
+        const closes = stopping || reply.closeConnection === true
+        if (this.method === 'HEAD') this.#endHead(reply.body?.length ?? 0, closes)
+        else res.end(reply.body, closes)
         break
+      }
       case 'head':
-        // Not endWithoutBody(length): after it uWS waits for a body and ends the connection.
-        res.writeHeader('Content-Length', String(reply.length))
-        this.#endWithoutBody()
+        this.#endHead(reply.length, stopping)
         break
       case 'empty':
         this.#endWithoutBody()
         break
     }
     this.#finish()
+  }
+
+  #endHead(length: number, closes: boolean): void {
+    // After endWithoutBody(length) uWS waits for a body and ends the connection, which is right only
+    // where it is to end.
+    if (closes) {
+      this.#res.endWithoutBody(length, true)
+    } else {
+      this.#res.writeHeader('Content-Length', String(length))
+      this.#endWithoutBody()
+    }
   }
 
   // Any argument, even undefined, makes uWS write a Content-Length of its own.
@@ -169,7 +213,12 @@ export class UwsExchange implements Exchange {
       onDone: () => this.#finish(),
       onFault: (error: unknown, headSent: boolean) => this.#onStreamFault(error, headSent),
     }
-    new Stream(host, source).run()
+    this.#streaming = new Stream(host, source)
+    this.#streaming.run()
+  }
+
+  #fail(error: unknown): void {
+    this.send(this.#host.options.onFault(error))
   }
 
   #onStreamFault(error: unknown, headSent: boolean): void {
@@ -180,8 +229,12 @@ export class UwsExchange implements Exchange {
 
   #onAborted(): void {
     this.#aborted = true
-    if (this.#body instanceof UwsBody) this.#body.abort()
-    this.#abortListener?.()
+    try {
+      if (this.#body instanceof UwsBody) this.#body.abort()
+      this.#abortListener?.()
+    } catch (error) {
+      this.#fail(error)
+    }
     this.#finish()
   }
 
@@ -189,7 +242,7 @@ export class UwsExchange implements Exchange {
     if (this.#complete) return
     this.#complete = true
     if (this.#detached) this.#host.inFlight -= 1
-    this.#source?.close()
+    if (this.#streaming?.waiting !== true) this.#source?.close()
   }
 }
 

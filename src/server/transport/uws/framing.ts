@@ -13,19 +13,26 @@ const none: Framing = { kind: 'none' }
 /**
  * How long the body is, or why nobody may guess. uWS takes the first of two differing lengths and
  * ignores transfer codings that it does not know; a proxy in front of us may not.
- * Source: RFC 9112 §6.3; test/contract/transport.ts.
+ * `isRead`: the method is GET or HEAD.
+ * Source: RFC 9112 §3.2 and §6.3; test/contract/transport.ts.
  */
-export function framingOf(req: HttpRequest): Framing {
+export function framingOf(req: HttpRequest, isRead: boolean): Framing {
   const length = req.getHeader('content-length')
   const coding = req.getHeader('transfer-encoding')
-  if (length === '' && coding === '') return none
+  // An empty header looks like an absent one, and two Hosts like one. To tell them apart costs a look
+  // at every header, which the reads, whose body nobody wants, are spared.
+  if (length === '' && coding === '' && isRead) return none
 
   const lengths: string[] = []
   const codings: string[] = []
+  let hosts = 0
   req.forEach((name, value) => {
     if (name === 'content-length') lengths.push(value)
     if (name === 'transfer-encoding') codings.push(value)
+    if (name === 'host') hosts += 1
   })
+  if (hosts > 1) return refused('more than one Host')
+  if (lengths.length === 0 && codings.length === 0) return none
   if (lengths.length > 1) return refused('more than one Content-Length')
   if (codings.length > 0) {
     if (lengths.length > 0) return refused('both Content-Length and Transfer-Encoding')

@@ -5,7 +5,12 @@ import { createRequire } from 'node:module'
 
 type Native = typeof UWebSockets
 
+// The library reads this once, when it is loaded. Its default of 4 KiB refuses a long token as soon as
+// the head arrives in more than one segment, as it does on every real network.
+const headBytesMax = 16 * 1024
+
 function load(): { readonly native?: Native; readonly problem?: string } {
+  process.env['UWS_HTTP_MAX_HEADERS_SIZE'] ??= String(headBytesMax)
   try {
     return { native: createRequire(import.meta.url)('uWebSockets.js') as Native }
   } catch (cause) {

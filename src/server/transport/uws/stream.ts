@@ -34,24 +34,34 @@ interface StreamHost {
   readonly onFault: (error: unknown, headSent: boolean) => void
 }
 
-/** One reply body on its way. `run` starts it; `source` is closed by the caller's onDone or onFault. */
+/**
+ * One reply body on its way. `run` starts it; the source is closed by the caller's onDone or onFault,
+ * but after an abort by the read that was still under way.
+ */
 export class Stream {
   readonly #host: StreamHost
   readonly #source: ByteSource
   #position = 0
   #headSent = false
   #waiting = false
+  #over = false
 
   constructor(host: StreamHost, source: ByteSource) {
     this.#host = host
     this.#source = source
   }
 
+  /** True while a read owns its buffer and the source. */
+  get waiting(): boolean {
+    return this.#waiting
+  }
+
   run(): void {
     const { scratch } = this.#host.buffers
     let turn = 0
     try {
-      while (!this.#host.isAborted()) {
+      // A turn put off and a writable socket may both come here, the second behind the last byte.
+      while (!this.#over && !this.#host.isAborted()) {
         const read = this.#source.readNow(this.#position, this.#bounded(scratch))
         if (read === undefined) {
           this.#wait()
@@ -65,23 +75,29 @@ export class Stream {
         }
       }
     } catch (error) {
-      this.#host.onFault(error, this.#headSent)
+      this.#fail(error)
     }
   }
 
+  #fail(error: unknown): void {
+    this.#over = true
+    this.#host.onFault(error, this.#headSent)
+  }
+
   #wait(): void {
-    this.#waiting = true
     const buffer = this.#host.buffers.take()
-    this.#source
-      .read(this.#position, this.#bounded(buffer))
+    const reading = this.#source.read(this.#position, this.#bounded(buffer))
+    this.#waiting = true
+    reading
       .then((read) => {
         this.#waiting = false
-        if (this.#host.isAborted()) return
-        if (this.#send(buffer.subarray(0, read))) this.run()
+        if (this.#host.isAborted()) this.#source.close()
+        else if (this.#send(buffer.subarray(0, read))) this.run()
       })
       .catch((error: unknown) => {
         this.#waiting = false
-        if (!this.#host.isAborted()) this.#host.onFault(error, this.#headSent)
+        if (this.#host.isAborted()) this.#source.close()
+        else this.#fail(error)
       })
       .finally(() => this.#host.buffers.give(buffer))
   }
@@ -94,6 +110,10 @@ export class Stream {
   /** Whether there is more to send and the socket took all of this. */
   #send(chunk: Uint8Array): boolean {
     const { res } = this.#host
+    // Asked again, such a source would say the same: an endless loop.
+    if (chunk.length === 0 && this.#position < this.#source.length) {
+      throw new Error(`a source ended at ${this.#position} of ${this.#source.length} bytes`)
+    }
     let ok = false
     let done = false
     const isFirst = !this.#headSent
@@ -104,6 +124,7 @@ export class Stream {
       ;[ok, done] = res.tryEnd(chunk, this.#source.length)
     })
     if (done) {
+      this.#over = true
       this.#host.onDone()
       return false
     }
