@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { type Exit, startDaemon } from './daemon.ts'
 
 export interface ServerOptions {
+  /** In place of the base configuration, which has its stores in `rootDir` and allows everything. */
+  readonly base?: string
   /** Merged over the base configuration as a second `-c` file. */
   readonly toml?: string
   /** Kept after the end, so that a next server can take it over; default: a temporary one. */
@@ -87,7 +89,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const workDir = await mkdtemp(join(tmpdir(), 'keelson-server-'))
   const rootDir = options.rootDir ?? join(workDir, 'data')
   const baseFile = join(workDir, 'base.toml')
-  await writeFile(baseFile, baseConfig(rootDir))
+  await writeFile(baseFile, options.base ?? baseConfig(rootDir))
   const configArgs = ['-c', baseFile]
   if (options.toml !== undefined) {
     const extraFile = join(workDir, 'extra.toml')

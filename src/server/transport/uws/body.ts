@@ -83,7 +83,9 @@ export class UwsBody implements RequestBody {
   discard(): void {
     this.#sink = { onChunk: () => {}, onAbort: () => {} }
     this.#early = []
-    this.resume()
+    // Also after the last chunk: a connection left paused would never read its next request.
+    if (this.#paused && !this.#aborted) this.#res.resume()
+    this.#paused = false
     this.#aborted = true
   }
 

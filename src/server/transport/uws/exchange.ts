@@ -204,6 +204,7 @@ export class UwsExchange implements Exchange {
 
   #stream(status: number, headers: HeaderBlock, source: ByteSource): void {
     this.detach()
+    if (this.#body instanceof UwsBody) this.#body.discard()
     this.#source = source
     const host = {
       res: this.#res,
