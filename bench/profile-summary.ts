@@ -49,10 +49,10 @@ function sourceMapOf(path: string): SourceMap | undefined {
 function placeOf({ url, lineNumber, columnNumber }: CallFrame): string {
   if (!url.startsWith('file://')) return url === '' ? '' : `${url}:${lineNumber + 1}`
   const path = fileURLToPath(url)
-  const shown = relative(process.cwd(), path)
+  const shown = relative(process.cwd(), path).replace(/^.*?(?=(src|workers|node_modules)\/)/, '')
   const entry = sourceMapOf(path)?.findEntry(lineNumber, columnNumber)
   if (entry === undefined || !('originalSource' in entry)) return `${shown}:${lineNumber + 1}`
-  const source = shown.replace(/^dist\//, '').replace(/\.js$/, '.ts')
+  const source = shown.replace(/\.js$/, '.ts')
   return `${source}:${entry.originalLine + 1}`
 }
 

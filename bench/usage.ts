@@ -35,16 +35,26 @@ function threadsOf(base: string): string[] {
   }
 }
 
+function statSeconds(path: string): number {
+  const stat = readOrEmpty(path)
+  // The command name may hold spaces and brackets, so count fields from the last bracket.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / TICKS_PER_SECOND
+}
+
 /** User and system seconds of the process, its threads (ended ones too) and its descendants. */
 export function cpuSeconds(pid: number): number {
-  let ticks = 0
-  for (const member of family(pid)) {
-    const stat = readOrEmpty(`/proc/${member}/stat`)
-    // The command name may hold spaces and brackets, so count fields from the last bracket.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
-  }
-  return ticks / TICKS_PER_SECOND
+  let seconds = 0
+  for (const member of family(pid)) seconds += statSeconds(`/proc/${member}/stat`)
+  return seconds
+}
+
+/** User and system seconds of each living thread of one process, by thread id. */
+export function threadCpuSeconds(pid: number): Map<number, number> {
+  const base = `/proc/${pid}/task`
+  return new Map(
+    threadsOf(base).map((thread) => [Number(thread), statSeconds(`${base}/${thread}/stat`)]),
+  )
 }
 
 /** Highest resident set since the start (VmHWM), summed over the family. Units: bytes. */
