@@ -101,6 +101,6 @@ function say(message) {
   process.stderr.write(`keelson: ${message}\n`)
 }
 
-module.exports = { root, setUp, sizeThreadPool, run, filesUnder, say }
+module.exports = { compiler, root, setUp, sizeThreadPool, run, filesUnder, say }
 
 if (require.main === module) setUp()

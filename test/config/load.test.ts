@@ -150,6 +150,40 @@ describe('refusals', () => {
     })
   }
 
+  test('whatever is found is named in a few words', () => {
+    const text = `${store}[global]
+allow_missing_blobs = "yes"
+max_descriptors = [1]
+max_blob_size = 2026-01-01
+max_manifest_size.MiB = 4
+[ingest]
+workers = 2.5
+[gc]
+grace = "${'x'.repeat(80)}"
+[admin]
+socket = ""
+[log.level]
+[cache]
+reply_bytes = nan
+`
+    const found = problemsOf(`log = 1`, `${text}`, 'storage = 1')
+    assert.deepEqual(
+      found.map((problem) => problem.replace(/^1\.toml:/, '').replace(/: expected.*; found /, ' ')),
+      [
+        '4: global.allow_missing_blobs "yes"',
+        '5: global.max_descriptors an array',
+        '6: global.max_blob_size a date',
+        '7: global.max_manifest_size a table',
+        '9: ingest.workers 2.5',
+        `11: gc.grace "${'x'.repeat(60)}…"`,
+        '13: admin.socket ""',
+        '14: log.level a table',
+        '16: cache.reply_bytes NaN',
+        '2.toml:1: storage 1',
+      ],
+    )
+  })
+
   test('a quoted key with dots does not stand for a table of the schema', () => {
     const [problem] = problemsOf(`"global.access_policy" = { default = "allow" }\n${store}`)
     assert.match(problem ?? '', /1: "global.access_policy": is not a known table/)
