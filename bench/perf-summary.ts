@@ -33,11 +33,20 @@ function kindOf(symbol: string, object: string): string {
 }
 
 function shorten(symbol: string): string {
-  const root = `file://${process.cwd()}/`
   return symbol
     .replace(/\+0x[0-9a-f]+$/, '')
-    .replaceAll(root, '')
+    .replace(/file:\/\/\S*?\/(src|workers|node_modules)\//, '$1/')
     .slice(0, 110)
+}
+
+/** Threads that do the same are summed up; which they are shows at the bottom of their stacks. */
+function roleOf(tid: number, pid: number, stack: readonly string[]): string {
+  if (tid === pid) return 'main thread'
+  const bottom = stack.slice(-6).join('\n')
+  if (bottom.includes('node::worker::Worker')) return 'worker threads'
+  if (bottom.includes('PlatformWorkerThread')) return 'V8 helpers (compiler, collector)'
+  if (/ worker(\+0x[0-9a-f]+)? \(/.test(bottom)) return 'libuv pool'
+  return bottom.includes('.node)') ? 'threads of native addons' : 'other threads'
 }
 
 function add(map: Map<string, number>, key: string): void {
