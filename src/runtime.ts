@@ -59,7 +59,7 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
   closers.push(() => metadata.close())
   const blobs = await openBlobs(config)
   closers.push(() => blobs.close())
-  const ingest = createPool(config)
+  const ingest = createPool(config, blobs)
   closers.push(() => ingest.close())
   const registry = createRegistry(config, { metadata, blobs, ingest }, log)
   closers.push(() => registry.readers.close())
@@ -110,7 +110,7 @@ function openBlobs(config: Config): Promise<BlobStore> {
   return openFsBlobStore({ rootDir: blobStore.rootDir, durability: storage.durability })
 }
 
-function createPool(config: Config): IngestPool {
+function createPool(config: Config, blobs: BlobStore): IngestPool {
   const { ingest, storage } = config
   return createIngestPool({
     workers: ingest.workers === 'auto' ? Math.max(1, availableParallelism() - 1) : ingest.workers,
@@ -118,6 +118,7 @@ function createPool(config: Config): IngestPool {
     slabsPerUpload: ingest.slabsPerUpload,
     memoryBudgetBytes: ingest.memoryBudgetBytes,
     durability: storage.durability,
+    ...(blobs instanceof MemoryBlobStore ? { memory: blobs } : {}),
   })
 }
 

@@ -97,7 +97,10 @@ async function stage(
   body: RequestBody,
   registry: Registry,
 ): Promise<Staged> {
-  if (body.length !== 0 || record.offset === 0) {
+  const isWhole = body.length === 0 && record.offset > 0
+  // A request that broke off or was refused has left bytes behind the committed ones: taking a body,
+  // even an empty one, cuts them off.
+  if (!isWhole || (await registry.blobs.stagedSize(record.id)) !== record.offset) {
     return receiveBody(record, announced, body, registry, true)
   }
   await registry.ingest.sync(registry.blobs.staging(record.id))

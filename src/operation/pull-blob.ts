@@ -16,6 +16,9 @@ import { chain, type OperationRequest, type Registry } from './registry.ts'
 
 type PullBlob = Extract<Action, { kind: 'get-blob' }>
 
+// Content under its digest never changes; who may see it is another matter, so not `public`.
+const cacheControl: HeaderPair = ['Cache-Control', 'private, max-age=31536000, immutable']
+
 /** Source: distribution-spec end-2; ranges by RFC 9110 §14. */
 export function pullBlob(
   action: PullBlob,
@@ -41,7 +44,7 @@ function head(
   const condition = request.header('if-none-match')
   const reply: Reply =
     condition !== '' && etagMatches(condition, etag)
-      ? { kind: 'empty', status: 304, headers: new HeaderBlock([['ETag', etag], apiVersion]) }
+      ? notModified(etag)
       : { kind: 'head', status: 200, headers: blobHeaders(action.digest), length: link.size }
   return chain(keepAlive(action, link, registry), (alive) =>
     alive ? reply : unknownReply('BLOB_UNKNOWN'),
@@ -69,7 +72,7 @@ function get(
   const etag = `"${action.digest}"`
   const condition = request.header('if-none-match')
   if (condition !== '' && etagMatches(condition, etag)) {
-    return { kind: 'empty', status: 304, headers: new HeaderBlock([['ETag', etag], apiVersion]) }
+    return notModified(etag)
   }
   const rangeHeader = request.header('range')
   const ifRange = request.header('if-range')
@@ -122,6 +125,12 @@ function partial(
   return { kind: 'stream', status: 206, headers, source }
 }
 
+// With what a cache would otherwise not renew. Source: RFC 9110 §15.4.5.
+function notModified(etag: string): Reply {
+  const headers = new HeaderBlock([['ETag', etag], cacheControl, apiVersion])
+  return { kind: 'empty', status: 304, headers }
+}
+
 function blobHeaders(digest: Digest, ...more: readonly HeaderPair[]): HeaderBlock {
   return new HeaderBlock([
     ['Content-Type', 'application/octet-stream'],
@@ -135,8 +144,7 @@ function commonHeaders(digest: Digest): readonly HeaderPair[] {
     ['Docker-Content-Digest', digest],
     ['ETag', `"${digest}"`],
     ['Accept-Ranges', 'bytes'],
-    // Content under its digest never changes; who may see it is another matter, so not `public`.
-    ['Cache-Control', 'private, max-age=31536000, immutable'],
+    cacheControl,
     apiVersion,
   ]
 }

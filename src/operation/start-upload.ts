@@ -31,9 +31,10 @@ export async function startUpload(
   const record = await openSession(repository, digestAlgorithm(digest), registry)
   try {
     return await receiveAndCommit(record, digest, request, registry)
-  } finally {
+  } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
     await dropSession(record, registry)
+    throw error
   }
 }
 
