@@ -145,7 +145,12 @@ export interface MetadataStore {
   /** Revision, tags, tag history, references and referrer entry at once; storing it again is fine. */
   putManifest(put: ManifestPut): Promise<ManifestPutResult>
   /** The revision, its tags, its references (leases start) and its referrer entry; false where there is none. */
-  deleteManifest(repository: RepositoryName, digest: Digest, nowMs: number, leaseUntilMs: number): Promise<boolean>
+  deleteManifest(
+    repository: RepositoryName,
+    digest: Digest,
+    nowMs: number,
+    leaseUntilMs: number,
+  ): Promise<boolean>
   /** The tag alone; its manifest stays. False where there is none. */
   deleteTag(repository: RepositoryName, tag: Tag, nowMs: number): Promise<boolean>
 

@@ -1,6 +1,7 @@
 // A transaction that keeps its writes to itself until they are all known, so that a throw leaves nothing.
 
 import type { KeyRange, KeyValueEntry, KeyValueReader, KeyValueTransaction } from './contract.ts'
+import { SortedKeys } from './sorted-keys.ts'
 
 /** Where the writes of a finished transaction go. */
 export interface WriteTarget {
@@ -15,6 +16,7 @@ export class BufferedTransaction implements KeyValueTransaction {
   // Undefined stands for a removal.
   readonly #records = new Map<string, string | undefined>()
   readonly #bodies = new Map<string, Uint8Array | undefined>()
+  #order: SortedKeys | undefined
 
   constructor(base: KeyValueReader) {
     this.#base = base
@@ -30,28 +32,31 @@ export class BufferedTransaction implements KeyValueTransaction {
 
   entries(range: KeyRange): KeyValueEntry[] {
     const own = this.#ownWithin(range)
-    if (own.size === 0) return this.#base.entries(range)
+    if (own.length === 0) return this.#base.entries(range)
     const limit = range.limit ?? Number.POSITIVE_INFINITY
     const found = this.#base
-      .entries({ ...range, limit: limit + own.size })
-      .filter((entry) => !own.has(entry.key))
-    for (const [key, value] of own) if (value !== undefined) found.push({ key, value })
+      .entries({ ...range, limit: limit + own.length })
+      .filter((entry) => !this.#records.has(entry.key))
+    for (const key of own) {
+      const value = this.#records.get(key)
+      if (value !== undefined) found.push({ key, value })
+    }
     const direction = range.reverse === true ? -1 : 1
     found.sort((a, b) => (a.key < b.key ? -direction : direction))
     return found.slice(0, limit)
   }
 
   keys(range: KeyRange): string[] {
-    if (this.#ownWithin(range).size === 0) return this.#base.keys(range)
+    if (this.#ownWithin(range).length === 0) return this.#base.keys(range)
     return this.entries(range).map((entry) => entry.key)
   }
 
   put(key: string, value: string): void {
-    this.#records.set(key, value)
+    this.#set(key, value)
   }
 
   remove(key: string): void {
-    this.#records.set(key, undefined)
+    this.#set(key, undefined)
   }
 
   putBody(key: string, body: Uint8Array): void {
@@ -60,10 +65,6 @@ export class BufferedTransaction implements KeyValueTransaction {
 
   removeBody(key: string): void {
     this.#bodies.set(key, undefined)
-  }
-
-  get isEmpty(): boolean {
-    return this.#records.size === 0 && this.#bodies.size === 0
   }
 
   /** Hand every write over, the last one of each key. */
@@ -78,9 +79,15 @@ export class BufferedTransaction implements KeyValueTransaction {
     }
   }
 
-  #ownWithin({ start, end }: KeyRange): Map<string, string | undefined> {
-    const own = new Map<string, string | undefined>()
-    for (const [key, value] of this.#records) if (key >= start && key < end) own.set(key, value)
-    return own
+  #set(key: string, value: string | undefined): void {
+    if (!this.#records.has(key)) this.#order?.add(key)
+    this.#records.set(key, value)
+  }
+
+  #ownWithin({ start, end }: KeyRange): string[] {
+    if (this.#records.size === 0) return []
+    // Most transactions read all their ranges before they write, and never need the order.
+    this.#order ??= new SortedKeys(this.#records.keys())
+    return this.#order.within({ start, end })
   }
 }

@@ -10,6 +10,7 @@ import type {
   KeyValueStore,
   KeyValueTransaction,
 } from '../kv/contract.ts'
+import { SortedKeys } from '../kv/sorted-keys.ts'
 import { KeyValueMetadataStore } from '../kv/store.ts'
 
 export class MemoryMetadataStore extends KeyValueMetadataStore {
@@ -47,7 +48,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
 }
 
 class Tables implements KeyValueReader, WriteTarget {
-  readonly #keys: string[] = []
+  readonly #keys = new SortedKeys()
   readonly #values = new Map<string, string>()
   readonly #bodies = new Map<string, Uint8Array>()
 
@@ -63,20 +64,17 @@ class Tables implements KeyValueReader, WriteTarget {
     return this.keys(range).map((key) => ({ key, value: this.#values.get(key) ?? '' }))
   }
 
-  keys({ start, end, limit = Number.POSITIVE_INFINITY, reverse = false }: KeyRange): string[] {
-    const first = this.#position(start)
-    const last = this.#position(end)
-    if (!reverse) return this.#keys.slice(first, Math.min(last, first + limit))
-    return this.#keys.slice(Math.max(first, last - limit), last).reverse()
+  keys(range: KeyRange): string[] {
+    return this.#keys.within(range)
   }
 
   put(key: string, value: string): void {
-    if (!this.#values.has(key)) this.#keys.splice(this.#position(key), 0, key)
+    if (!this.#values.has(key)) this.#keys.add(key)
     this.#values.set(key, value)
   }
 
   remove(key: string): void {
-    if (this.#values.delete(key)) this.#keys.splice(this.#position(key), 1)
+    if (this.#values.delete(key)) this.#keys.remove(key)
   }
 
   putBody(key: string, body: Uint8Array): void {
@@ -86,17 +84,5 @@ class Tables implements KeyValueReader, WriteTarget {
 
   removeBody(key: string): void {
     this.#bodies.delete(key)
-  }
-
-  /** Of the first key that does not sort before `key`. */
-  #position(key: string): number {
-    let low = 0
-    let high = this.#keys.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#keys[middle] ?? '') < key) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 }
