@@ -58,7 +58,8 @@ export class UploadTable {
 
   /**
    * Become the session's only writer in this process. A writer whose client has gone silent is cut off
-   * first and waited for, so that its bytes are never between ours.
+   * first, and one whose client has left is on its way out: either is waited for, so that its bytes are
+   * never between ours.
    * Errors: OciError BLOB_UPLOAD_INVALID (409) while another one is at work.
    */
   async write(id: UploadId): Promise<Writer> {
@@ -71,7 +72,9 @@ export class UploadTable {
         entry.touchedAtMs = this.#now()
         return writer
       }
-      if (!(rival instanceof SessionWriter) || rival.idleMs() < supersedeIdleMs) {
+      const yields =
+        rival instanceof SessionWriter && (rival.isLeaving || rival.idleMs() >= supersedeIdleMs)
+      if (!yields) {
         throw new OciError('BLOB_UPLOAD_INVALID', {
           status: 409,
           message: 'another request is writing to this upload',
@@ -116,6 +119,7 @@ class SessionWriter implements Writer {
   #lastByteAtMs: number
   #receiving = false
   #paused = false
+  #leaving = false
   #cut: (() => void) | undefined
 
   constructor(now: () => number, onEnd: () => void) {
@@ -130,6 +134,11 @@ class SessionWriter implements Writer {
   /** 0 while the silence is ours: a paused body, or work after its last byte. */
   idleMs(): number {
     return this.#receiving && !this.#paused ? this.#now() - this.#lastByteAtMs : 0
+  }
+
+  /** The body ended before its last byte; what remains is to give the session up. */
+  get isLeaving(): boolean {
+    return this.#leaving
   }
 
   cut(): void {
@@ -166,6 +175,7 @@ class SessionWriter implements Writer {
       if (!open) return
       open = false
       this.#receiving = false
+      this.#leaving = true
       sink.onAbort()
     }
     this.#cut = abort

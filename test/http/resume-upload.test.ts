@@ -17,12 +17,12 @@ import {
 } from '../support/registry-client.ts'
 import { Product, setups, temporaryFolder } from './product.ts'
 
-const bytes = seededBytes('resume-upload', 3_000_000)
-const step = 700_001
+const bytes = seededBytes('resume-upload', 700_000)
+const step = 250_001
 const cut = 2 * step
 const rest = bytes.subarray(cut)
 const restRange = `${cut}-${bytes.length - 1}`
-const junk = Buffer.alloc(900_000, 'junk')
+const junk = Buffer.alloc(300_000, 'junk')
 
 /** How the session is begun: as a stream, in announced chunks, or one after the other. */
 const beginnings = ['streamed', 'chunked', 'chunked then streamed'] as const
