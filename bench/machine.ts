@@ -65,7 +65,7 @@ export function describeMachine(bases: StoreBases): Machine {
     const said = version()
     if (said !== undefined && name !== 'null-sink' && name !== 'keelson') programs[name] = said
   }
-  const wrk = /^wrk (\S+)/.exec(programSays('wrk', '-v') ?? '')?.[1]
+  const wrk = /^wrk (?:debian\/)?(\S+)/.exec(programSays('wrk', '-v') ?? '')?.[1]
   if (wrk !== undefined) programs['wrk'] = wrk
   const typeOf = (base: string | undefined): string =>
     base === undefined ? 'none' : filesystemOf(resolve(base))
@@ -73,7 +73,7 @@ export function describeMachine(bases: StoreBases): Machine {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     memoryBytes: totalmem(),
-    kernel: release(),
+    kernel: release().split('-')[0] ?? '',
     loadAverage: loadavg()[0] ?? 0,
     node: process.version,
     diskFilesystem: typeOf(bases.disk),

@@ -38,6 +38,7 @@ function succeeded({ subjects }: ScenarioResult): boolean {
 
 async function bench(options: BenchOptions): Promise<boolean> {
   const date = new Date().toISOString()
+  const revision = describeRevision()
   const placement = choosePlacement()
   moveToLoadCore(placement)
   const bases = findBases(options.diskDirectory)
@@ -57,7 +58,6 @@ async function bench(options: BenchOptions): Promise<boolean> {
     summaries.push(summarize(result, scenario.expected))
   }
   const { diskDirectory: _, ...shown } = options
-  const revision = describeRevision()
   const record: RunRecord = {
     ...{ format: 1, date, revision, machine, placement, options: shown, summaries, results },
   }

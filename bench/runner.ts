@@ -53,6 +53,8 @@ interface Entrant {
 
 // Yardsticks of the load side need no long rounds.
 const YARDSTICK_SECONDS = 1
+// V8 is still compiling hot functions after one second of small pushes.
+const WARM_UP_SECONDS = 2
 
 function chooseSubjects(scenario: Scenario, options: BenchOptions): readonly SubjectName[] {
   const all: SubjectName[] = ['keelson', ...scenario.references]
@@ -125,7 +127,7 @@ async function runRounds(
 ): Promise<void> {
   const { rounds, seconds } = run.options
   if (scenario.warmUp) {
-    for (const entrant of entrants) await measure(entrant, scenario, content, 1, run)
+    for (const entrant of entrants) await measure(entrant, scenario, content, WARM_UP_SECONDS, run)
   }
   for (let round = 0; round < Math.min(rounds, scenario.roundsMax); round++) {
     // Each round starts with another subject, so that none always follows the same neighbour.

@@ -30,7 +30,7 @@ async function measure(serverCores: string | undefined, seconds: number): Promis
 
 export const opensslSha256: Subject = {
   name: 'openssl-sha256',
-  version: () => programSays('openssl', 'version'),
+  version: () => programSays('openssl', 'version')?.split(' ')[1],
   start: async ({ serverCores }: StartContext): Promise<Gauge> => ({
     kind: 'gauge',
     name: 'openssl-sha256',
