@@ -107,24 +107,35 @@ export class BodySession {
   }
 
   async #open(): Promise<OpenBody> {
-    const { path, offset, algorithm, isExportable, hashState } = this.#plan
-    const file = offset === 0 ? await openFresh(path) : await openContinued(path, offset)
+    const { path, offset } = this.#plan
+    if (offset === 0) return { file: await openFresh(path), hasher: await this.#newHasher() }
+    const { file, copyFrom } = await openContinued(path, offset)
     try {
-      if (isExportable && hashState !== undefined) {
-        const resumed = await resumeHasher(algorithm, hashState, offset)
-        if (resumed) return { file, hasher: resumed }
-      }
-      const hasher = isExportable
-        ? await createExportableHasher(algorithm)
-        : createStreamHasher(algorithm)
-      if (offset > 0) {
-        await this.#context.rereader.hash(file, offset, hasher, () => this.#isAborted)
-      }
-      return { file, hasher }
+      return { file, hasher: await this.#hashKept(file, copyFrom) }
     } catch (error) {
       await file.close()
       throw error
+    } finally {
+      await copyFrom?.close()
     }
+  }
+
+  async #hashKept(file: StagedFile, copyFrom: StagedFile | undefined): Promise<Hasher> {
+    const { offset, algorithm, isExportable, hashState } = this.#plan
+    if (isExportable && hashState !== undefined && !copyFrom) {
+      const resumed = await resumeHasher(algorithm, hashState, offset)
+      if (resumed) return resumed
+    }
+    const hasher = await this.#newHasher()
+    // A copy is finished whatever happens to the body: the session's kept bytes depend on it.
+    const use = copyFrom ? { copyTo: file } : { isCancelled: () => this.#isAborted }
+    await this.#context.rereader.hash(copyFrom ?? file, offset, hasher, use)
+    return hasher
+  }
+
+  async #newHasher(): Promise<Hasher> {
+    const { algorithm, isExportable } = this.#plan
+    return isExportable ? createExportableHasher(algorithm) : createStreamHasher(algorithm)
   }
 
   async #store(bytes: Uint8Array, position: number): Promise<void> {

@@ -13,6 +13,11 @@ interface BufferPair {
   next: Uint8Array
 }
 
+export interface RereadUse {
+  readonly copyTo?: StagedFile
+  readonly isCancelled?: () => boolean
+}
+
 /** Rereads of one thread. Memory: at most `pairsMax` × 2 MiB; more of them wait in line. */
 export class Rereader {
   readonly #turns: HashTurns
@@ -25,23 +30,21 @@ export class Rereader {
   }
 
   /**
-   * Put the first `length` bytes of `file` into `hasher`; stops early where `isCancelled` says so.
-   * Errors: IngestFailure 'corrupt' where the file is shorter, 'unavailable'.
+   * Put the first `length` bytes of `file` into `hasher`, and into `copyTo` where there is one.
+   * Errors: IngestFailure 'corrupt' where the file is shorter, 'unavailable', 'full'.
    */
-  async hash(
-    file: StagedFile,
-    length: number,
-    hasher: Hasher,
-    isCancelled: () => boolean,
-  ): Promise<void> {
+  async hash(file: StagedFile, length: number, hasher: Hasher, use: RereadUse = {}): Promise<void> {
     const pair = await this.#borrow()
     try {
       let filled = await fill(file, pair.current, 0, length)
-      for (let position = 0; filled.length > 0 && !isCancelled(); ) {
+      for (let position = 0; filled.length > 0 && !use.isCancelled?.(); ) {
         const following = fill(file, pair.next, position + filled.length, length)
-        // Both must have settled before the buffers change hands, also where the read fails.
-        const [, read] = await Promise.allSettled([this.#turns.add(hasher, filled), following])
+        const copied = use.copyTo?.write([filled], position)
+        const hashed = this.#turns.add(hasher, filled)
+        // All must have settled before the buffers change hands, also where one fails.
+        const [read, copy] = await Promise.allSettled([following, copied, hashed])
         if (read.status === 'rejected') throw read.reason
+        if (copy.status === 'rejected') throw copy.reason
         position += filled.length
         filled = read.value
         const { current, next } = pair

@@ -123,7 +123,7 @@ class IngestThread {
     const file = await openWhole(path, length)
     try {
       const hasher = createStreamHasher(algorithm)
-      await this.#rereader.hash(file, length, hasher, () => false)
+      await this.#rereader.hash(file, length, hasher)
       return hasher.hex()
     } finally {
       await file.close()

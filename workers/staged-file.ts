@@ -9,6 +9,7 @@ import {
   open,
   read,
   type Stats,
+  unlink,
   writev,
 } from 'node:fs'
 import type { FileMark, IngestFailureCode } from './tasks.ts'
@@ -44,7 +45,7 @@ function call<Value = void>(start: (settle: Settle<Value>) => void): Promise<Val
   })
 }
 
-const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = constants
 
 async function openFlags(path: string, flags: number): Promise<StagedFile> {
   return new StagedFile(
@@ -52,21 +53,44 @@ async function openFlags(path: string, flags: number): Promise<StagedFile> {
   )
 }
 
-/** Open for the first byte on. Not exclusive: a retry of an aborted first request finds its remains. */
-export function openFresh(path: string): Promise<StagedFile> {
-  return openFlags(path, O_WRONLY | O_CREAT | O_TRUNC)
+/**
+ * Open for the first byte on, always a new file: the remains of an earlier request may be linked as a
+ * published blob, or another process may still write to them.
+ */
+export async function openFresh(path: string): Promise<StagedFile> {
+  for (;;) {
+    try {
+      return await openFlags(path, O_WRONLY | O_CREAT | O_EXCL)
+    } catch (error) {
+      if (!(error instanceof IngestFailure && error.systemCode === 'EEXIST')) throw error
+      await call((settle) => unlink(path, settle as Settle<void>)).catch(unlessAbsent)
+    }
+  }
+}
+
+function unlessAbsent(error: unknown): void {
+  if (!(error instanceof IngestFailure && error.systemCode === 'ENOENT')) throw error
+}
+
+export interface ContinuedFile {
+  /** Ends at the offset, but for `copyFrom`, whose bytes are still to be written to it. */
+  readonly file: StagedFile
+  /** Where the staged bytes are those of a published blob, which must not change. */
+  readonly copyFrom?: StagedFile
 }
 
 /** Open to append after the first `offset` bytes, and cut off what follows them. */
-export async function openContinued(path: string, offset: number): Promise<StagedFile> {
+export async function openContinued(path: string, offset: number): Promise<ContinuedFile> {
   const file = await openExisting(path, offset, O_RDWR)
   try {
+    const { nlink } = await file.stat()
+    if (nlink > 1) return { file: await openFresh(path), copyFrom: file }
     await file.truncate(offset)
+    return { file }
   } catch (error) {
     await file.close()
     throw error
   }
-  return file
 }
 
 /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */

@@ -38,6 +38,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
   #grownBytes = firstSlabBytes
   #inFlightBytes = 0
   #isConsumed = false
+  #isPaused = false
   #hasBegun = false
   #isOutOfCredit = false
   /** Set when nothing more is taken from the body: after its last chunk, an abort or a refusal. */
@@ -74,7 +75,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
 
   /** Another request has taken the staged file over: as if the client had left. */
   supersede(): void {
-    if (!this.#isOver) this.#body.pause()
+    if (!this.#isOver) this.stop()
     this.#finishEarly({ kind: 'aborted' })
   }
 
@@ -83,15 +84,19 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
   }
 
   go(): void {
+    this.#isPaused = false
     if (this.#isConsumed) {
       this.#body.resume()
-    } else {
-      this.#isConsumed = true
-      this.#body.consume(this)
+      return
     }
+    this.#isConsumed = true
+    this.#body.consume(this)
+    // What was kept back may have been enough to stop at, but `consume` ends by reading on.
+    if (this.#isPaused) this.#body.pause()
   }
 
   stop(): void {
+    this.#isPaused = true
     this.#body.pause()
   }
 
@@ -109,7 +114,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
     this.#context.onBytes(chunk.length)
     const refusal = this.#refusal(last)
     if (refusal) {
-      this.#body.pause()
+      this.stop()
       this.#finishEarly(refusal)
       return
     }
@@ -132,7 +137,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
   onDone(result: SessionResult): void {
     if (!this.#isOver) {
       // The session failed in the middle of the body.
-      this.#body.pause()
+      this.stop()
       this.#close()
     }
     if (this.#ending) this.#resolve(this.#ending)
@@ -155,7 +160,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
     this.#isOutOfCredit = true
     this.#context.onCreditStall()
     this.#context.brake.withdraw(this)
-    this.#body.pause()
+    this.stop()
   }
 
   #refusal(last: boolean): IngestOutcome | undefined {
@@ -212,6 +217,8 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
     const slab = this.#slab
     this.#slab = undefined
     this.#send(slab, slab ? this.#filled : 0, true)
+    // The last chunk takes a slab like any other, which the bodies that go on reading must feel.
+    this.#context.brake.delivered(this)
   }
 
   #finishEarly(ending: IngestOutcome): void {

@@ -15,7 +15,8 @@ import { IngestThreads } from './ingest-threads.ts'
 import { hashOfMemory, MemorySession, type MemoryStaging } from './memory-ingest.ts'
 import { SlabBudget } from './slab-budget.ts'
 import { SyncRegistry } from './sync-registry.ts'
-import type { ThreadChannel } from './thread-channel.ts'
+import type { ChannelSessionEvents, ThreadChannel } from './thread-channel.ts'
+import { type ThreadPicker, ThreadSession } from './thread-session.ts'
 
 export interface IngestPoolOptions {
   /** Threads. 0 only where every target is `memory`. */
@@ -63,6 +64,10 @@ export class RunningIngestPool implements IngestPool {
   readonly #threads: IngestThreads
   readonly #syncs = new SyncRegistry()
   readonly #context: ReceiverContext
+  readonly #picker: ThreadPicker = {
+    pick: () => this.#threads.leastLoaded(),
+    release: (slab) => this.#release(slab),
+  }
   /** The body that owns a staging place. */
   readonly #receivers = new Map<string, BodyReceiver>()
   #receiving = 0
@@ -171,7 +176,8 @@ export class RunningIngestPool implements IngestPool {
       return (events) => new MemorySession(memory, key, plan, events, release)
     }
     const { path } = target
-    const channel = this.#channel()
+    // No thread is known to run: better refused now than after the first slab.
+    this.#channel()
     const bodyPlan: BodyPlan = {
       path,
       offset,
@@ -181,17 +187,19 @@ export class RunningIngestPool implements IngestPool {
       sync: this.#options.durability === 'none' ? 'never' : plan.sync ? 'before' : 'after',
       writebackBytes: this.#options.writebackBytes ?? 0,
     }
-    return (events) => {
-      let onSynced: ((detail: string | undefined) => void) | undefined
-      return channel.openBody(bodyPlan, {
-        onReady: () => events.onReady(),
-        onReturned: (bytes) => events.onReturned(bytes),
-        onDone: (result) => {
-          if (result.ok && result.syncing) onSynced = this.#syncs.begin(path, result.syncing)
-          events.onDone(result)
-        },
-        onSynced: (detail) => onSynced?.(detail),
-      })
+    return (events) => new ThreadSession(bodyPlan, this.#watchSync(path, events), this.#picker)
+  }
+
+  #watchSync(path: string, events: SessionEvents): ChannelSessionEvents {
+    let onSynced: ((detail: string | undefined) => void) | undefined
+    return {
+      onReady: () => events.onReady(),
+      onReturned: (bytes) => events.onReturned(bytes),
+      onDone: (result) => {
+        if (result.ok && result.syncing) onSynced = this.#syncs.begin(path, result.syncing)
+        events.onDone(result)
+      },
+      onSynced: (detail) => onSynced?.(detail),
     }
   }
 

@@ -17,8 +17,18 @@ const syncFile = promisify(fdatasync)
 const closeFile = promisify(close)
 const statFile = promisify(lstat)
 
+async function syncStaged(path: string): Promise<void> {
+  const fd = await openFile(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  await syncFile(fd).finally(() => closeFile(fd))
+}
+
 export class SyncRegistry {
+  readonly #syncStaged: (path: string) => Promise<void>
   readonly #entries = new Map<string, Entry>()
+
+  constructor(sync: (path: string) => Promise<void> = syncStaged) {
+    this.#syncStaged = sync
+  }
 
   /** A sync of `path` runs. The answer settles it: detail of a failure, or undefined. */
   begin(path: string, mark: FileMark): (detail: string | undefined) => void {
@@ -51,8 +61,7 @@ export class SyncRegistry {
     try {
       // Another process may have gone on with the session since.
       if (entry && isSame(entry.mark, await statFile(path))) return
-      const fd = await openFile(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-      await syncFile(fd).finally(() => closeFile(fd))
+      await this.#syncStaged(path)
     } catch (error) {
       throw new StorageError('unavailable', 'staged bytes could not be synced', error)
     }

@@ -11,7 +11,7 @@ export interface ChannelEvents {
   onLost(bytes: number): void
 }
 
-interface OpenSession extends SessionEvents {
+export interface ChannelSessionEvents extends SessionEvents {
   /** Settles what `SessionResult.syncing` announced. */
   onSynced?(detail: string | undefined): void
 }
@@ -26,9 +26,9 @@ export class ThreadChannel {
   readonly threadPort: MessagePort
   readonly #port: MessagePort
   readonly #events: ChannelEvents
-  readonly #sessions = new Map<number, OpenSession>()
+  readonly #sessions = new Map<number, ChannelSessionEvents>()
   /** Sessions whose file is still being synced after their answer. */
-  readonly #syncing = new Map<number, OpenSession>()
+  readonly #syncing = new Map<number, ChannelSessionEvents>()
   #lastSession = 0
   #bytesInThread = 0
   #isLost = false
@@ -51,23 +51,23 @@ export class ThreadChannel {
     return this.#bytesInThread + this.#sessions.size * sessionWeightBytes
   }
 
-  openBody(plan: BodyPlan, events: OpenSession): IngestSession {
+  /** Its first message must be `prepare` or `send`. */
+  openBody(plan: BodyPlan, events: ChannelSessionEvents): IngestSession {
     const session = this.#register(events)
-    let unsentPlan: BodyPlan | undefined = plan
+    let opening: { readonly plan?: BodyPlan } = { plan }
     return {
       prepare: () => {
-        unsentPlan = undefined
+        opening = {}
         this.#post({ kind: 'prepare', session, plan })
       },
       send: (slab, length, isLast) => {
-        const opening = unsentPlan ? { plan: unsentPlan } : {}
-        unsentPlan = undefined
+        const message = { kind: 'slab', session, ...opening, length, isLast } as const
+        opening = {}
         if (slab) {
-          const takenSlab = slab
           this.#bytesInThread += slab.byteLength
-          this.#post({ kind: 'slab', session, ...opening, takenSlab, length, isLast }, slab)
+          this.#post({ ...message, takenSlab: slab }, slab)
         } else {
-          this.#post({ kind: 'slab', session, ...opening, length, isLast })
+          this.#post(message)
         }
       },
       abort: () => this.#post({ kind: 'abort', session }),
@@ -113,20 +113,10 @@ export class ThreadChannel {
     return this.#sessions.size === 0 && this.#syncing.size === 0 && this.#bytesInThread === 0
   }
 
-  #register(events: OpenSession): number {
+  #register(events: ChannelSessionEvents): number {
     this.#lastSession += 1
     this.#sessions.set(this.#lastSession, events)
-    // A session that is opened on a lost channel learns it like one that was open before.
-    if (this.#isLost) this.#endLater(this.#lastSession)
     return this.#lastSession
-  }
-
-  #endLater(number: number): void {
-    queueMicrotask(() => {
-      const session = this.#sessions.get(number)
-      this.#sessions.delete(number)
-      session?.onDone({ ok: false, code: 'unavailable', detail: lostDetail })
-    })
   }
 
   #take(message: FromIngestThread): void {
