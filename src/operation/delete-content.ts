@@ -41,7 +41,10 @@ export async function deleteManifest(action: DeleteManifest, registry: Registry)
 /** Source: distribution-spec end-10. Errors: OciError DENIED (409) while a manifest names the blob. */
 export async function deleteBlob(action: DeleteBlob, registry: Registry): Promise<Reply> {
   const leaseUntilMs = registry.now() + registry.limits.graceMs
-  const result = await registry.metadata.unlinkBlob(action.repository, action.digest, leaseUntilMs)
+  const { metadata, replies } = registry
+  const result = await metadata
+    .unlinkBlob(action.repository, action.digest, leaseUntilMs)
+    .finally(() => replies.invalidate())
   switch (result) {
     case 'removed':
       return accepted

@@ -1,23 +1,38 @@
 // GET and HEAD of a blob: whole, one range or several, conditional; and the lease that HEAD renews.
 
-import { apiVersion, unknownReply } from '../http/error-reply.ts'
-import { HeaderBlock, type HeaderPair } from '../http/header-block.ts'
+import { unknownReply } from '../http/error-reply.ts'
 import type { Reply } from '../http/reply.ts'
 import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
-import { type ByteRange, parseRange } from '../oci/range.ts'
+import { parseRange } from '../oci/range.ts'
 import type { Action } from '../route/action.ts'
 import { StorageError } from '../storage/error.ts'
 import type { BlobLink, MaybePromise } from '../storage/metadata/contract.ts'
 import type { SharedReader } from './blob-readers.ts'
-import { BlobSource, MultipartSource } from './blob-source.ts'
-import { etagMatches } from './conditional.ts'
+import {
+  blobHeaders,
+  blobHeadReply,
+  blobNotModified,
+  partialReply,
+  wholeReply,
+} from './blob-reply.ts'
+import { answerKept, etagMatches } from './conditional.ts'
 import { chain, type OperationRequest, type Registry } from './registry.ts'
+import type { KeptReply } from './reply-cache.ts'
 
 type PullBlob = Extract<Action, { kind: 'get-blob' }>
 
-// Content under its digest never changes; who may see it is another matter, so not `public`.
-const cacheControl: HeaderPair = ['Cache-Control', 'private, max-age=31536000, immutable']
+interface Pull {
+  readonly action: PullBlob
+  readonly link: BlobLink
+  readonly request: OperationRequest
+  readonly registry: Registry
+  /** Of the reply cache, when the link was read. */
+  readonly version: number
+}
+
+// Up to here a blob's bytes are kept with its reply: an open and a read cost more than they do.
+const keptBytesMax = 64 * 1024
 
 /** Source: distribution-spec end-2; ranges by RFC 9110 §14. */
 export function pullBlob(
@@ -25,30 +40,39 @@ export function pullBlob(
   request: OperationRequest,
   registry: Registry,
 ): MaybePromise<Reply> {
-  return chain(registry.metadata.readBlob(action.repository, action.digest), (link) => {
-    if (link === undefined) return unknownReply('BLOB_UNKNOWN')
-    if (action.head) return head(action, link, request, registry)
-    return get(action, link, request, registry)
+  const { metadata, replies } = registry
+  const kept = replies.get(action)
+  const isPlain = action.head || request.header('range') === ''
+  if (kept !== undefined && isPlain && !registry.shared && replies.isCurrent(kept)) {
+    return answerKept(kept, request)
+  }
+  // Taken before the read: a write that lands in between makes this answer stale at once, not never.
+  const { version } = replies
+  return chain(metadata.readBlob(action.repository, action.digest), (link) => {
+    if (link === undefined) {
+      replies.delete(action)
+      return unknownReply('BLOB_UNKNOWN')
+    }
+    const pull: Pull = { action, link, request, registry, version }
+    if (action.head) return head(pull)
+    if (kept === undefined || !isPlain) return get(pull)
+    kept.version = version
+    return answerKept(kept, request)
   })
 }
 
 // HEAD is what a client asks before it decides not to upload: the answer is a promise that the blob
 // will still be there when its manifest comes. So it waits for the lease, where one is running out.
-function head(
-  action: PullBlob,
-  link: BlobLink,
-  request: OperationRequest,
-  registry: Registry,
-): MaybePromise<Reply> {
-  const etag = `"${action.digest}"`
-  const condition = request.header('if-none-match')
-  const reply: Reply =
-    condition !== '' && etagMatches(condition, etag)
-      ? notModified(etag)
-      : { kind: 'head', status: 200, headers: blobHeaders(action.digest), length: link.size }
-  return chain(keepAlive(action, link, registry), (alive) =>
-    alive ? reply : unknownReply('BLOB_UNKNOWN'),
-  )
+function head({ action, link, request, registry, version }: Pull): MaybePromise<Reply> {
+  const { replies } = registry
+  return chain(keepAlive(action, link, registry), (alive) => {
+    if (!alive) return unknownReply('BLOB_UNKNOWN')
+    const fresh = keep(action, blobHeadReply(action.digest, link.size), 0, version)
+    // Only while a manifest names it is there no lease that the next HEAD would have to renew.
+    if (link.referenced) replies.set(action, fresh)
+    else replies.delete(action)
+    return answerKept(fresh, request)
+  })
 }
 
 /** Renew the lease of an unreferenced blob with less than half of it left; false where it is gone. */
@@ -63,88 +87,64 @@ export function keepAlive(
   return registry.metadata.renewLease(blob.repository, blob.digest, now + graceMs)
 }
 
-function get(
-  action: PullBlob,
-  link: BlobLink,
-  request: OperationRequest,
-  registry: Registry,
-): MaybePromise<Reply> {
-  const etag = `"${action.digest}"`
-  const condition = request.header('if-none-match')
-  if (condition !== '' && etagMatches(condition, etag)) {
-    return notModified(etag)
-  }
+function get({ action, link, request, registry, version }: Pull): MaybePromise<Reply> {
+  const { digest } = action
+  const etag = `"${digest}"`
+  if (etagMatches(request.header('if-none-match'), etag)) return blobNotModified(digest)
   const rangeHeader = request.header('range')
   const ifRange = request.header('if-range')
-  const honoured = rangeHeader !== '' && (ifRange === '' || ifRange === etag)
-  const answer = honoured ? parseRange(rangeHeader, link.size) : { kind: 'whole' as const }
+  const isHonoured = rangeHeader !== '' && (ifRange === '' || ifRange === etag)
+  const answer = isHonoured ? parseRange(rangeHeader, link.size) : { kind: 'whole' as const }
   if (answer.kind === 'unsatisfiable') {
     throw new OciError('RANGE_INVALID', { headers: [['Content-Range', `bytes */${link.size}`]] })
   }
-  return chain(registry.readers.acquire(action.digest), (shared) => {
-    // The record says that it is there: answering 404 would tell clients to believe it was never pushed.
-    if (shared === undefined) throw new StorageError('corrupt', `no file for ${action.digest}`)
-    if (shared.reader.size !== link.size) {
-      shared.release()
-      throw new StorageError('corrupt', `size of ${action.digest} is not what was recorded`)
+  return chain(acquire(digest, link, registry), (shared) => {
+    if (answer.kind === 'ranges') {
+      const boundary = registry.randomUuid().replaceAll('-', '')
+      return partialReply(digest, shared, answer.ranges, boundary)
     }
-    if (answer.kind === 'whole') return whole(action.digest, shared)
-    return partial(action.digest, shared, answer.ranges, registry)
+    const isKept = link.size <= keptBytesMax && link.size > 0 && !registry.shared
+    return isKept ? small(action, shared, version, registry) : wholeReply(digest, shared)
   })
 }
 
-function whole(digest: Digest, shared: SharedReader): Reply {
-  const { size } = shared.reader
-  const headers = blobHeaders(digest)
-  if (size === 0) {
+function acquire(digest: Digest, link: BlobLink, registry: Registry): MaybePromise<SharedReader> {
+  return chain(registry.readers.acquire(digest), (shared) => {
+    // The record says that it is there: answering 404 would tell clients to believe it was never pushed.
+    if (shared === undefined) throw new StorageError('corrupt', `no file for ${digest}`)
+    if (shared.reader.size === link.size) return shared
     shared.release()
-    return { kind: 'whole', status: 200, headers, body: undefined }
-  }
-  const source = new BlobSource(shared, { start: 0, end: size - 1 })
-  return { kind: 'stream', status: 200, headers, source }
+    throw new StorageError('corrupt', `size of ${digest} is not what was recorded`)
+  })
 }
 
-function partial(
-  digest: Digest,
+async function small(
+  action: PullBlob,
   shared: SharedReader,
-  ranges: readonly ByteRange[],
+  version: number,
   registry: Registry,
-): Reply {
-  const [first, ...others] = ranges
-  if (first !== undefined && others.length === 0) {
-    const contentRange = `bytes ${first.start}-${first.end}/${shared.reader.size}`
-    const headers = blobHeaders(digest, ['Content-Range', contentRange])
-    return { kind: 'stream', status: 206, headers, source: new BlobSource(shared, first) }
+): Promise<Reply> {
+  try {
+    const body = new Uint8Array(shared.reader.size)
+    for (let read = 0; read < body.length; ) {
+      read += await shared.reader.read(read, body.subarray(read))
+    }
+    const headers = blobHeaders(action.digest)
+    const reply: Reply = { kind: 'whole', status: 200, headers, body }
+    registry.replies.set(action, keep(action, reply, body.length, version))
+    return reply
+  } finally {
+    shared.release()
   }
-  const boundary = registry.randomUuid().replaceAll('-', '')
-  const headers = new HeaderBlock([
-    ['Content-Type', `multipart/byteranges; boundary=${boundary}`],
-    ...commonHeaders(digest),
-  ])
-  const source = new MultipartSource(shared, ranges, boundary)
-  return { kind: 'stream', status: 206, headers, source }
 }
 
-// With what a cache would otherwise not renew. Source: RFC 9110 §15.4.5.
-function notModified(etag: string): Reply {
-  const headers = new HeaderBlock([['ETag', etag], cacheControl, apiVersion])
-  return { kind: 'empty', status: 304, headers }
-}
-
-function blobHeaders(digest: Digest, ...more: readonly HeaderPair[]): HeaderBlock {
-  return new HeaderBlock([
-    ['Content-Type', 'application/octet-stream'],
-    ...commonHeaders(digest),
-    ...more,
-  ])
-}
-
-function commonHeaders(digest: Digest): readonly HeaderPair[] {
-  return [
-    ['Docker-Content-Digest', digest],
-    ['ETag', `"${digest}"`],
-    ['Accept-Ranges', 'bytes'],
-    cacheControl,
-    apiVersion,
-  ]
+function keep(action: PullBlob, reply: Reply, bytes: number, version: number): KeptReply {
+  return {
+    digest: action.digest,
+    etag: `"${action.digest}"`,
+    reply,
+    notModified: blobNotModified(action.digest),
+    bytes,
+    version,
+  }
 }

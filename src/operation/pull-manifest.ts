@@ -6,7 +6,7 @@ import type { Reply } from '../http/reply.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Action } from '../route/action.ts'
 import type { MaybePromise, StoredManifest } from '../storage/metadata/contract.ts'
-import { etagMatches } from './conditional.ts'
+import { answerKept, notModified } from './conditional.ts'
 import { chain, type OperationRequest, type Registry } from './registry.ts'
 import type { KeptReply } from './reply-cache.ts'
 
@@ -19,8 +19,8 @@ export function pullManifest(
   registry: Registry,
 ): MaybePromise<Reply> {
   const kept = registry.replies.get(action)
-  if (kept !== undefined && !registry.shared && kept.version === registry.replies.version) {
-    return answer(kept, action.head, request)
+  if (kept !== undefined && !registry.shared && registry.replies.isCurrent(kept)) {
+    return answerKept(kept, request)
   }
   // Taken before the read: a write that lands in between makes this answer stale at once, not never.
   const { version } = registry.replies
@@ -28,10 +28,10 @@ export function pullManifest(
     if (digest === undefined) return forget(action, registry)
     return chain(registry.metadata.readManifest(action.repository, digest), (manifest) => {
       if (manifest === undefined) return forget(action, registry)
-      const fresh = kept?.digest === digest ? kept : render(manifest)
+      const fresh = kept?.digest === digest ? kept : render(manifest, action.head)
       fresh.version = version
       if (fresh !== kept) registry.replies.set(action, fresh)
-      return answer(fresh, action.head, request)
+      return answerKept(fresh, request)
     })
   })
 }
@@ -48,13 +48,7 @@ function forget(action: PullManifest, registry: Registry): Reply {
   return unknownReply('MANIFEST_UNKNOWN')
 }
 
-function answer(kept: KeptReply, head: boolean, request: OperationRequest): Reply {
-  const condition = request.header('if-none-match')
-  if (condition !== '' && etagMatches(condition, kept.etag)) return kept.notModified
-  return head ? kept.head : kept.get
-}
-
-function render(manifest: StoredManifest): KeptReply {
+function render(manifest: StoredManifest, head: boolean): KeptReply {
   const { digest, bytes } = manifest
   const etag = `"${digest}"`
   const headers = new HeaderBlock([
@@ -66,14 +60,11 @@ function render(manifest: StoredManifest): KeptReply {
   return {
     digest,
     etag,
-    get: { kind: 'whole', status: 200, headers, body: bytes },
-    head: { kind: 'head', status: 200, headers, length: bytes.length },
-    notModified: {
-      kind: 'empty',
-      status: 304,
-      headers: new HeaderBlock([['ETag', etag], apiVersion]),
-    },
-    bytes: bytes.length,
+    reply: head
+      ? { kind: 'head', status: 200, headers, length: bytes.length }
+      : { kind: 'whole', status: 200, headers, body: bytes },
+    notModified: notModified(etag),
+    bytes: head ? 0 : bytes.length,
     version: -1,
   }
 }

@@ -4,13 +4,14 @@ import type { Reply } from '../http/reply.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Action } from '../route/action.ts'
 
-/** A manifest rendered for every way it can be asked for. */
+/** The answer to one Action, while its target still is what it was. */
 export interface KeptReply {
   readonly digest: Digest
+  /** With its quotes. */
   readonly etag: string
-  readonly get: Reply
-  readonly head: Reply
+  readonly reply: Reply
   readonly notModified: Reply
+  /** Of the body that is kept, in bytes. */
   readonly bytes: number
   /** The cache's version when it was last known to be right. */
   version: number
@@ -41,8 +42,14 @@ export class ReplyCache {
     this.#version += 1
   }
 
+  /** What was kept, right or not. */
   get(action: Action): KeptReply | undefined {
     return this.#entries.get(action)
+  }
+
+  /** Whether no write has come since: the entry can be sent without a look at the store. */
+  isCurrent(kept: KeptReply): boolean {
+    return kept.version === this.#version
   }
 
   set(action: Action, kept: KeptReply): void {
