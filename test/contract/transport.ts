@@ -3,6 +3,7 @@
 
 import { describe } from 'node:test'
 import type { Transport } from '../../src/server/transport/exchange.ts'
+import { abortsContract } from './transport-aborts.ts'
 import { bodiesContract } from './transport-bodies.ts'
 import { framingContract } from './transport-framing.ts'
 import { lifecycleContract } from './transport-lifecycle.ts'
@@ -13,6 +14,7 @@ import { streamsContract } from './transport-streams.ts'
 export function transportContract(name: string, transport: Transport): void {
   describe(`${name}: requests and replies`, () => repliesContract(transport))
   describe(`${name}: request bodies`, () => bodiesContract(transport))
+  describe(`${name}: bodies cut short`, () => abortsContract(transport))
   describe(`${name}: streamed replies`, () => streamsContract(transport))
   describe(`${name}: framing`, () => framingContract(transport))
   describe(`${name}: life of a listener`, () => lifecycleContract(transport))

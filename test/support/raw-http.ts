@@ -43,8 +43,9 @@ export class RawConnection {
     socket.on('error', () => {})
   }
 
-  static async open(port: number): Promise<RawConnection> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+  /** `staysOpen`: our side goes on when the server has ended its own. */
+  static async open(port: number, staysOpen = false): Promise<RawConnection> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: staysOpen })
     const connection = new RawConnection(socket)
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)

@@ -4,12 +4,12 @@ const pollEveryMs = 5
 
 /**
  * Resolve when `condition` holds.
- * Limits: `deadlineMs`, default 10,000. Errors: an Error that names `what` after it.
+ * Limits: `deadlineMs`, default 20,000. Errors: an Error that names `what` after it.
  */
 export async function until(
   what: string,
   condition: () => boolean,
-  deadlineMs = 10_000,
+  deadlineMs = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + deadlineMs
   while (!condition()) {
@@ -22,7 +22,7 @@ export async function until(
 export async function within<T>(
   what: string,
   promise: Promise<T>,
-  deadlineMs = 10_000,
+  deadlineMs = 20_000,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {

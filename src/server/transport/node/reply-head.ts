@@ -6,7 +6,9 @@ import type { Reply } from '../../../http/reply.ts'
 /** Names and values by turns, as `writeHead` takes them. */
 export function headerList(reply: Reply, isLast: boolean): string[] {
   const list: string[] = []
-  for (const [name, value] of reply.headers.pairs) list.push(name, value)
+  for (const [name, value] of reply.headers.pairs) {
+    if (!isLast || name.toLowerCase() !== 'connection') list.push(name, value)
+  }
   if (reply.kind !== 'empty') list.push('Content-Length', String(contentLength(reply)))
   if (isLast) list.push('Connection', 'close')
   return list
