@@ -47,6 +47,7 @@ function hashFor(record: UploadRecord, announced: Announced): IngestPlan['hash']
 }
 
 /**
+ * A body whose announced length is too great is refused before any of it is read.
  * Errors: OciError CONTENT_TOO_LARGE, SIZE_INVALID, BLOB_UPLOAD_INVALID (the client left, or a retry
  * took over; nobody may be there to read it). The session stays where it was.
  */
@@ -57,13 +58,15 @@ export async function receiveBody(
   registry: Registry,
   sync: boolean,
 ): Promise<Extract<IngestOutcome, { kind: 'complete' }>> {
+  const { blobBytesMax } = registry.limits
+  if (record.offset + (body.length ?? 0) > blobBytesMax) throw tooLarge(blobBytesMax)
   const outcome = await registry.ingest.receive(
     {
       target: registry.blobs.staging(record.id),
       offset: record.offset,
       algorithm: record.algorithm,
       hash: hashFor(record, announced),
-      bytesMax: registry.limits.blobBytesMax,
+      bytesMax: blobBytesMax,
       ...(announced.kind === 'in-order' ? { bytesExpected: announced.bytes } : {}),
       sync,
     },
@@ -73,10 +76,7 @@ export async function receiveBody(
     case 'complete':
       return outcome
     case 'too-large':
-      throw new OciError('CONTENT_TOO_LARGE', {
-        message: 'the blob is larger than this registry accepts',
-        detail: { bytesMax: registry.limits.blobBytesMax },
-      })
+      throw tooLarge(blobBytesMax)
     case 'length-differs':
       throw new OciError('SIZE_INVALID', {
         message: 'the body is not as long as Content-Range says',
@@ -88,4 +88,11 @@ export async function receiveBody(
         message: 'the upload was interrupted, or taken over by another request',
       })
   }
+}
+
+function tooLarge(bytesMax: number): OciError {
+  return new OciError('CONTENT_TOO_LARGE', {
+    message: 'the blob is larger than this registry accepts',
+    detail: { bytesMax },
+  })
 }
