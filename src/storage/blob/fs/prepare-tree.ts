@@ -1,7 +1,7 @@
 // Prepares a root directory: the tree that publishing relies on, and proof that it can publish.
 
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, unlink, writeFile } from 'node:fs'
+import { close, link, mkdir, open, unlink } from 'node:fs'
 import { join } from 'node:path'
 import { StorageError } from '../../error.ts'
 import { algorithmKey, blobsKey, digestAlgorithms, prefixLength, uploadsKey } from '../keys.ts'
@@ -63,9 +63,8 @@ async function probeLink(root: string): Promise<void> {
   const source = join(root, uploadsKey, name)
   const target = join(root, blobsKey, name)
   try {
-    await fileCall((settle) =>
-      writeFile(source, '', { mode: 0o600, flag: 'wx' }, (error) => settle(error, undefined)),
-    )
+    const fd = await fileCall<number>((settle) => open(source, 'wx', 0o600, settle))
+    await fileCall((settle) => close(fd, (error) => settle(error ?? null, undefined)))
     await fileCall((settle) => link(source, target, (error) => settle(error, undefined)))
   } catch (error) {
     if (!noLinkCodes.has(systemCode(error))) throw storageError(`prepare ${root}`, error)
