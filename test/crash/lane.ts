@@ -27,7 +27,7 @@ interface Serving {
 }
 
 const actorCount = 5
-const eventsMax = 200
+const eventsMax = 150
 const delayMsMax = 6
 // Requests of each client that the processes which live on have to answer after a kill.
 const stepsAfterKill = 3
