@@ -117,8 +117,9 @@ export function temporaryFolder(): { readonly path: string } {
   return { path }
 }
 
-// Levels of pino: 40 is a warning, 50 an error.
+// Levels of pino: 40 is a warning, 50 an error. Where uWS has no binary, its fallback must warn.
 function isFault(line: string): boolean {
+  if (line.includes('"falling back to the node transport, which is slower"')) return false
   return /^\{"level":[4-6]0/.test(line) || !line.startsWith('{')
 }
 
