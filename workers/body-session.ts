@@ -34,6 +34,7 @@ export class BodySession {
   #isWriting = false
   #position: number
   #failure: IngestFailure | undefined
+  #isUnsynced = false
   #isAborted = false
   #unsyncedBytes = 0
   #isWritingBack = false
@@ -73,7 +74,7 @@ export class BodySession {
       if (this.#failure) throw this.#failure
       if (!opened) throw new Error('the staged file is not open')
       const { file, hasher } = opened
-      if (this.#plan.sync === 'before') await file.sync()
+      if (this.#plan.sync === 'before') await this.#sync(file)
       const hashState = hasher.state?.()
       const hex = hasher.hex()
       const state = hashState === undefined ? {} : { hashState }
@@ -87,7 +88,8 @@ export class BodySession {
       const { code, message } = ingestFailure(error)
       // A failed close leaves nothing to do: the descriptor is gone.
       await opened?.file.close().catch(() => undefined)
-      return { result: { ok: false, code, detail: message } }
+      const unsynced = this.#isUnsynced ? { isUnsynced: true } : {}
+      return { result: { ok: false, code, detail: message, ...unsynced } }
     }
   }
 
@@ -175,14 +177,22 @@ export class BodySession {
     if (this.#unsyncedBytes < writebackBytes) return
     this.#unsyncedBytes = 0
     this.#isWritingBack = true
-    const task = file
-      .sync()
+    const task = this.#sync(file)
       .catch((error: unknown) => this.#fail(error))
       .then(() => {
         this.#isWritingBack = false
         this.#running.delete(task)
       })
     this.#running.add(task)
+  }
+
+  async #sync(file: StagedFile): Promise<void> {
+    try {
+      await file.sync()
+    } catch (error) {
+      this.#isUnsynced = true
+      throw error
+    }
   }
 
   #fail(error: unknown): undefined {

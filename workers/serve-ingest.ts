@@ -1,6 +1,6 @@
 // One ingest thread: takes messages from its port until it is told to leave.
 
-import type { MessagePort } from 'node:worker_threads'
+import { type MessagePort, threadId } from 'node:worker_threads'
 import { BodySession, type BodySessionContext } from './body-session.ts'
 import { HashTurns } from './hash-turns.ts'
 import { createStreamHasher } from './hasher.ts'
@@ -33,6 +33,7 @@ class IngestThread {
   constructor(port: MessagePort, leave: () => void) {
     this.#port = port
     this.#leave = leave
+    this.#post({ kind: 'serving', threadId })
     port.on('message', (message: ToIngestThread) => this.#take(message))
   }
 

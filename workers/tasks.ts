@@ -64,7 +64,13 @@ export type IngestResult =
       /** Identity of the file as an fdatasync that now runs covers it; `synced` follows. */
       readonly syncing?: FileMark
     }
-  | { readonly ok: false; readonly code: IngestFailureCode; readonly detail: string }
+  | {
+      readonly ok: false
+      readonly code: IngestFailureCode
+      readonly detail: string
+      /** A sync failed: what the kernel dropped cannot be told, and it will not say so again. */
+      readonly isUnsynced?: boolean
+    }
 
 /** Tells whether a file has been written since: inode, size in bytes, mtime in ms. */
 export interface FileMark {
@@ -74,6 +80,8 @@ export interface FileMark {
 }
 
 export type FromIngestThread =
+  /** First of all. `threadId` is that of node:worker_threads. */
+  | { readonly kind: 'serving'; readonly threadId: number }
   | { readonly kind: 'ready'; readonly session: SessionNumber }
   | {
       readonly kind: 'returned'

@@ -1,11 +1,12 @@
 // Takes one request body into slabs and hands them to its session: the event loop's half of ingest.
 
+import type { IngestResult } from '../../workers/tasks.ts'
 import type { BodySink, RequestBody } from '../http/body.ts'
 import { digestFromHex } from '../oci/digest.ts'
 import { StorageError } from '../storage/error.ts'
 import type { BodyBrake, BrakedBody } from './body-brake.ts'
 import type { IngestOutcome, IngestPlan } from './contract.ts'
-import type { IngestSession, SessionEvents, SessionResult } from './ingest-session.ts'
+import type { IngestSession, SessionEvents } from './ingest-session.ts'
 import type { SlabBudget } from './slab-budget.ts'
 
 export interface ReceiverContext {
@@ -134,7 +135,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
     if (!this.#isOver) this.#context.brake.admit(this)
   }
 
-  onDone(result: SessionResult): void {
+  onDone(result: IngestResult): void {
     if (!this.#isOver) {
       // The session failed in the middle of the body.
       this.stop()

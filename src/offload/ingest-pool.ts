@@ -129,7 +129,7 @@ export class RunningIngestPool implements IngestPool {
       // Whoever waits first goes on; the others supersede it in turn.
       if (this.#receivers.get(place) === owner) this.#receivers.delete(place)
     }
-    this.#syncs.forget(place)
+    this.#syncs.rewrite(place, plan.offset)
     const open = this.#sessionFor(plan)
     const receiver = new BodyReceiver(plan, body, this.#context, open)
     this.#receivers.set(place, receiver)
@@ -196,6 +196,7 @@ export class RunningIngestPool implements IngestPool {
       onReady: () => events.onReady(),
       onReturned: (bytes) => events.onReturned(bytes),
       onDone: (result) => {
+        if (!result.ok && result.isUnsynced) this.#syncs.fail(path, result.detail)
         if (result.ok && result.syncing) onSynced = this.#syncs.begin(path, result.syncing)
         events.onDone(result)
       },

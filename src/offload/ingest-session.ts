@@ -1,15 +1,6 @@
 // What a body needs of the place its bytes go to: a thread of the pool, or memory.
 
-import type { FileMark, IngestFailureCode } from '../../workers/tasks.ts'
-
-export type SessionResult =
-  | {
-      readonly ok: true
-      readonly hex: string
-      readonly hashState?: string
-      readonly syncing?: FileMark
-    }
-  | { readonly ok: false; readonly code: IngestFailureCode; readonly detail: string }
+import type { IngestResult } from '../../workers/tasks.ts'
 
 /** Called by the session; never from within one of its own methods. */
 export interface SessionEvents {
@@ -18,7 +9,7 @@ export interface SessionEvents {
   /** A slab of this size is free again, and back in the budget already. */
   onReturned(bytes: number): void
   /** Exactly once, also after `abort`. The staged file is closed. */
-  onDone(result: SessionResult): void
+  onDone(result: IngestResult): void
 }
 
 export interface IngestSession {

@@ -1,5 +1,6 @@
 // Keeps one channel per ingest thread, through deaths of threads. The only user of piscina.
 
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
@@ -14,17 +15,27 @@ const entryFile = fileURLToPath(new URL(`../../workers/entry${extension}`, impor
 const quickDeathMs = 1000
 const replaceDelayMs = 500
 
+export type ThreadsEvents = Pick<ChannelEvents, 'onReturned' | 'onLost'>
+
 export class IngestThreads {
   /** Absent where there are no threads. */
   readonly #pool: Piscina<IngestThreadTask, void> | undefined
   readonly #events: ChannelEvents
   readonly #channels = new Set<ThreadChannel>()
+  /** Ends of the threads behind the channels: a failed task comes before the last write is over. */
+  readonly #exits = new Map<ThreadChannel, Promise<unknown>>()
   readonly #serving = new Set<Promise<void>>()
   readonly #timers = new Set<NodeJS.Timeout>()
   #isClosing = false
 
-  constructor(count: number, niceIncrement: number, events: ChannelEvents) {
-    this.#events = events
+  constructor(count: number, niceIncrement: number, events: ThreadsEvents) {
+    this.#events = {
+      ...events,
+      onServing: (channel, threadId) => {
+        const thread = this.threads.find((candidate) => candidate.threadId === threadId)
+        if (thread) this.#exits.set(channel, once(thread, 'exit'))
+      },
+    }
     if (count === 0) return
     this.#pool = openPool(count, niceIncrement)
     // A thread that dies shows in its task; without a listener the event would end the process.
@@ -41,7 +52,7 @@ export class IngestThreads {
   leastLoaded(): ThreadChannel | undefined {
     let least: ThreadChannel | undefined
     for (const channel of this.#channels) {
-      if (!channel.isLost && (!least || channel.load < least.load)) least = channel
+      if (channel.isOpen && (!least || channel.load < least.load)) least = channel
     }
     return least
   }
@@ -60,12 +71,14 @@ export class IngestThreads {
     const startedAt = performance.now()
     const serving = pool
       .run({ takenPort: channel.threadPort }, { transferList: [channel.threadPort] })
-      .catch(() => {
+      .catch(async () => {
+        await this.#exits.get(channel)
         if (!this.#isClosing) this.#replace(pool, performance.now() - startedAt)
       })
       .then(() => {
         channel.lose()
         this.#channels.delete(channel)
+        this.#exits.delete(channel)
         this.#serving.delete(serving)
       })
     this.#serving.add(serving)

@@ -1,9 +1,10 @@
 // Ingest without a thread, for blobs that live in this process: same slabs, same order, no files.
 
 import { createHash, type Hash } from 'node:crypto'
+import type { IngestResult } from '../../workers/tasks.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
 import type { IngestPlan } from './contract.ts'
-import type { IngestSession, SessionEvents, SessionResult } from './ingest-session.ts'
+import type { IngestSession, SessionEvents } from './ingest-session.ts'
 
 /** Staged bytes by key. The memory blob store offers one. */
 export interface MemoryStaging {
@@ -15,7 +16,7 @@ export interface MemoryStaging {
   chunks(key: string): Iterable<Uint8Array>
 }
 
-const shorter: SessionResult = {
+const shorter: IngestResult = {
   ok: false,
   code: 'corrupt',
   detail: 'fewer bytes are staged than were committed',
@@ -79,7 +80,7 @@ export class MemorySession implements IngestSession {
     this.#done({ ok: false, code: 'unavailable', detail: 'the body was aborted' })
   }
 
-  #done(result: SessionResult): void {
+  #done(result: IngestResult): void {
     if (this.#isDone) return
     this.#isDone = true
     queueMicrotask(() => this.#events.onDone(result))

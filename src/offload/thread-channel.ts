@@ -1,18 +1,25 @@
 // The event loop's end of one ingest thread: sessions by number, and what dies with the thread.
 
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import type { BodyPlan, FromIngestThread, ToIngestThread } from '../../workers/tasks.ts'
+import type {
+  BodyPlan,
+  FromIngestThread,
+  IngestResult,
+  ToIngestThread,
+} from '../../workers/tasks.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
-import type { IngestSession, SessionEvents, SessionResult } from './ingest-session.ts'
+import type { IngestSession, SessionEvents } from './ingest-session.ts'
 
 export interface ChannelEvents {
+  /** The thread listens; `threadId` is that of node:worker_threads. */
+  onServing(channel: ThreadChannel, threadId: number): void
   onReturned(slab: ArrayBuffer): void
   /** The thread died with this many bytes of slabs. */
   onLost(bytes: number): void
 }
 
 export interface ChannelSessionEvents extends SessionEvents {
-  /** Settles what `SessionResult.syncing` announced. */
+  /** Settles what `IngestResult.syncing` announced. */
   onSynced?(detail: string | undefined): void
 }
 
@@ -32,6 +39,7 @@ export class ThreadChannel {
   #lastSession = 0
   #bytesInThread = 0
   #isLost = false
+  #isClosed = false
   #onIdle: (() => void) | undefined
 
   constructor(events: ChannelEvents) {
@@ -40,11 +48,15 @@ export class ThreadChannel {
     this.threadPort = port2
     this.#events = events
     port1.on('message', (message: FromIngestThread) => this.#take(message))
-    port1.on('close', () => this.lose())
+    // What the thread still writes is over when it has exited, not when its port closes.
+    port1.on('close', () => {
+      this.#isClosed = true
+    })
   }
 
-  get isLost(): boolean {
-    return this.#isLost
+  /** Whether a new body can go there. */
+  get isOpen(): boolean {
+    return !this.#isClosed && !this.#isLost
   }
 
   get load(): number {
@@ -74,7 +86,7 @@ export class ThreadChannel {
     }
   }
 
-  rehash(path: string, length: number, algorithm: DigestAlgorithm): Promise<SessionResult> {
+  rehash(path: string, length: number, algorithm: DigestAlgorithm): Promise<IngestResult> {
     return new Promise((onDone) => {
       const session = this.#register({ onReady() {}, onReturned() {}, onDone })
       this.#post({ kind: 'rehash', session, path, length, algorithm })
@@ -91,7 +103,7 @@ export class ThreadChannel {
     if (!this.#isLost) this.#post({ kind: 'leave' })
   }
 
-  /** The thread is gone. Idempotent. */
+  /** The thread is gone, and nothing that it wrote can still arrive. Idempotent. */
   lose(): void {
     if (this.#isLost) return
     this.#isLost = true
@@ -144,6 +156,9 @@ export class ThreadChannel {
         session?.onSynced?.(message.detail)
         break
       }
+      case 'serving':
+        this.#events.onServing(this, message.threadId)
+        break
       case 'ready':
         this.#sessions.get(message.session)?.onReady()
         break

@@ -17,6 +17,10 @@ function isUnavailable(error: unknown): boolean {
   return error instanceof StorageError && error.kind === 'unavailable'
 }
 
+function isCorrupt(error: unknown): boolean {
+  return error instanceof StorageError && error.kind === 'corrupt'
+}
+
 async function withFile(body: (path: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'keelson-sync-'))
   try {
@@ -46,14 +50,32 @@ test('a sync that runs is joined', () =>
     await syncing
   }))
 
-test('a failed sync fails every later one, until the file is written anew', () =>
+test('a failed sync fails every later one, until the file is written from its start', () =>
   withFile(async (path) => {
     const registry = new SyncRegistry()
-    registry.begin(path, await markOf(path))('EIO')
-    await assert.rejects(registry.sync(path), isUnavailable)
-    await assert.rejects(registry.sync(path), isUnavailable)
-    registry.forget(path)
-    await registry.sync(path)
+    for (const fail of [
+      async () => registry.begin(path, await markOf(path))('EIO'),
+      async () => registry.fail(path, 'EIO'),
+    ]) {
+      await fail()
+      await assert.rejects(registry.sync(path), isUnavailable)
+      await assert.rejects(registry.sync(path), isUnavailable)
+      // The bytes before the offset may be those that the device lost.
+      assert.throws(() => registry.rewrite(path, 1), isCorrupt)
+      registry.rewrite(path, 0)
+      await registry.sync(path)
+    }
+  }))
+
+test('a sync of an earlier request that fails late fails the session', () =>
+  withFile(async (path) => {
+    const registry = new SyncRegistry()
+    const settleFirst = registry.begin(path, await markOf(path))
+    registry.rewrite(path, 5)
+    registry.begin(path, await markOf(path))(undefined)
+    const syncing = registry.sync(path)
+    settleFirst('EIO')
+    await assert.rejects(syncing, isUnavailable)
   }))
 
 test('only a file that was changed meanwhile, by another process, is synced again', () =>

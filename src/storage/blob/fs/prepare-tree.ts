@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { close, link, mkdir, open, unlink } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { StorageError } from '../../error.ts'
 import { algorithmKey, blobsKey, digestAlgorithms, prefixLength, uploadsKey } from '../keys.ts'
 import { syncDirectory } from './directory-sync.ts'
@@ -18,13 +18,13 @@ const noLinkCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Make what is missing of the tree under `root`, durably, and check that the file system has hard
- * links. Idempotent; several processes may do it at once.
+ * Make what is missing of the tree under the absolute path `root`, durably, and check that the file
+ * system has hard links. Idempotent; several processes may do it at once.
  * Errors: StorageError 'unavailable', 'full'.
  */
 export async function prepareTree(root: string, isDurable: boolean): Promise<void> {
   try {
-    await mkdirAll(join(root, uploadsKey))
+    const made = await mkdirAll(join(root, uploadsKey))
     const synced = [join(root, uploadsKey), join(root, uploadsKey, '..'), root]
     for (const algorithm of digestAlgorithms) {
       const parent = join(root, algorithmKey(algorithm))
@@ -33,8 +33,8 @@ export async function prepareTree(root: string, isDurable: boolean): Promise<voi
       await Promise.all(prefixes().map((prefix) => mkdirOne(join(parent, prefix))))
       synced.push(parent)
     }
-    synced.push(join(root, blobsKey), join(root, '..'))
-    if (isDurable) for (const path of synced) await syncDirectory(path)
+    synced.push(join(root, blobsKey), ...parentsOfNew(root, made))
+    if (isDurable) await syncAll(root, synced)
   } catch (error) {
     throw storageError(`prepare ${root}`, error)
   }
@@ -47,10 +47,26 @@ export async function mkdirOne(path: string): Promise<void> {
   await unlessCode(made, 'EEXIST')
 }
 
-function mkdirAll(path: string): Promise<unknown> {
+/** Answers the first directory that had to be made. */
+function mkdirAll(path: string): Promise<string | undefined> {
   return fileCall<string | undefined>((settle) =>
     mkdir(path, { recursive: true, mode: directoryMode }, settle),
   )
+}
+
+async function syncAll(root: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths) await syncDirectory(path)
+  // Another process may have made the root just now; what we may not read was made long ago.
+  await unlessCode(syncDirectory(dirname(root)), 'EACCES')
+}
+
+/** Directories above `root` that got a new name; `made` is the first that was made. */
+function parentsOfNew(root: string, made: string | undefined): readonly string[] {
+  const parents = []
+  for (let path = root; made !== undefined && path.startsWith(made); path = dirname(path)) {
+    parents.push(dirname(path))
+  }
+  return parents
 }
 
 function prefixes(): readonly string[] {

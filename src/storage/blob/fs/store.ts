@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { close, fdatasync, link, lstat, open, rmdir, type Stats, unlink, write } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Digest } from '../../../oci/digest.ts'
 import type { UploadId } from '../../../oci/upload-id.ts'
 import { StorageError } from '../../error.ts'
@@ -26,8 +26,9 @@ export interface FsBlobStoreOptions {
  * Errors: StorageError 'unavailable' where the file system has no hard links or cannot be written.
  */
 export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<BlobStore> {
-  await prepareTree(options.rootDir, options.durability === 'fsync')
-  return new FsBlobStore(options)
+  const rootDir = resolve(options.rootDir)
+  await prepareTree(rootDir, options.durability === 'fsync')
+  return new FsBlobStore({ ...options, rootDir })
 }
 
 // A reclaimer may remove a blob's directory between our mkdir and our link.
@@ -65,12 +66,8 @@ class FsBlobStore implements BlobStore {
 
   async publish(upload: UploadId, digest: Digest, size: number): Promise<void> {
     const staged = await this.stagedSize(upload)
-    try {
-      if (staged === size) await this.#link(upload, digest)
-    } catch (error) {
-      throw storageError(`publish ${digest}`, error)
-    }
-    const published = await this.size(digest)
+    const isLinked = staged === size && (await this.#link(upload, digest))
+    const published = isLinked ? size : await this.size(digest)
     if (published === undefined) {
       const found = staged === undefined ? 'nothing' : `${staged} bytes`
       throw new StorageError('conflict', `${found} staged where ${size} bytes were to be published`)
@@ -132,20 +129,21 @@ class FsBlobStore implements BlobStore {
     return join(this.#root, key)
   }
 
-  async #link(upload: UploadId, digest: Digest): Promise<void> {
+  /** False where there is a blob already, which is never replaced. */
+  async #link(upload: UploadId, digest: Digest): Promise<boolean> {
     const source = this.#path(uploadKey(upload))
     const directory = this.#path(blobKey(digest))
     const target = this.#path(dataKey(digest))
     for (let attempt = 1; ; attempt++) {
-      await mkdirOne(directory)
       try {
+        await mkdirOne(directory)
         await fileCall((settle) => link(source, target, (error) => settle(error, undefined)))
-        return
+        return true
       } catch (error) {
         const code = systemCode(error)
-        // Never replaced: what is there decides, by its size.
-        if (code === 'EEXIST') return
-        if (code !== 'ENOENT' || attempt === linkAttemptsMax) throw error
+        if (code === 'EEXIST') return false
+        if (code === 'ENOENT' && attempt < linkAttemptsMax) continue
+        throw storageError(`publish ${digest}`, error)
       }
     }
   }
