@@ -5,6 +5,7 @@ import type { RepositoryName } from '../oci/name.ts'
 import type { UploadId } from '../oci/upload-id.ts'
 import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
+import { dropSession } from './drop-session.ts'
 import type { Registry } from './registry.ts'
 import type { Writer } from './upload-table.ts'
 
@@ -15,6 +16,7 @@ interface InUpload {
 
 /**
  * Run `work` as the session's only writer; undefined where there is no such session in this repository.
+ * Where `work` finds that the session's bytes are lost, by a BLOB_UPLOAD_UNKNOWN, the session ends.
  * Errors: OciError BLOB_UPLOAD_INVALID (409) while another request, here or in another process, writes.
  */
 export async function withUpload<T>(
@@ -33,6 +35,10 @@ export async function withUpload<T>(
       return undefined
     }
     return await work(record, writer)
+  } catch (error) {
+    const isLost = error instanceof OciError && error.code === 'BLOB_UPLOAD_UNKNOWN'
+    if (isLost) await dropSession(action.upload, registry)
+    throw error
   } finally {
     writer.end()
   }

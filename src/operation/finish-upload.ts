@@ -8,7 +8,13 @@ import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
 import { releaseUnchanged, withUpload } from './claim-upload.ts'
-import { type Announced, announcedRange, receiveBody } from './receive-body.ts'
+import {
+  type Announced,
+  announcedRange,
+  isTrusted,
+  receiveBody,
+  throwLost,
+} from './receive-body.ts'
 import type { OperationRequest, Registry } from './registry.ts'
 import { blobCreatedReply, outOfOrderReply } from './upload-reply.ts'
 
@@ -104,12 +110,8 @@ async function stage(
     return receiveBody(record, announced, body, registry, true)
   }
   await registry.ingest.sync(registry.blobs.staging(record.id))
-  // Bytes that were not synced before the record may be gone with the kernel that held them.
-  const trusted = record.synced || record.bootId === registry.bootId
-  return {
-    offset: record.offset,
-    ...(trusted && record.digest !== undefined ? { digest: record.digest } : {}),
-  }
+  const isKnown = record.digest !== undefined && isTrusted(record, registry)
+  return { offset: record.offset, ...(isKnown ? { digest: record.digest } : {}) }
 }
 
 async function verify(
@@ -122,7 +124,9 @@ async function verify(
   const computed =
     staged.digest !== undefined && digestAlgorithm(staged.digest) === algorithm
       ? staged.digest
-      : await registry.ingest.rehash(registry.blobs.staging(record.id), staged.offset, algorithm)
+      : await registry.ingest
+          .rehash(registry.blobs.staging(record.id), staged.offset, algorithm)
+          .catch(throwLost)
   if (computed === digest) return
   throw new OciError('DIGEST_INVALID', {
     message: 'the content does not have this digest',

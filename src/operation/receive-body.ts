@@ -4,6 +4,7 @@ import type { RequestBody } from '../http/body.ts'
 import { OciError } from '../oci/error.ts'
 import { parseContentRange } from '../oci/range.ts'
 import type { IngestOutcome, IngestPlan } from '../offload/contract.ts'
+import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
 import type { OperationRequest, Registry } from './registry.ts'
 
@@ -38,10 +39,23 @@ export function announcedRange(record: UploadRecord, request: OperationRequest):
   return { kind: 'in-order', bytes }
 }
 
+/**
+ * Whether what the record says of the staged bytes still holds: bytes that were not synced before it was
+ * written may be gone with the kernel that held them, or read as zeros.
+ */
+export function isTrusted(record: UploadRecord, registry: Registry): boolean {
+  return record.synced || record.bootId === registry.bootId
+}
+
 /** Chunked sessions hash with a state that can be stored; streamed ones with the faster hash. */
-function hashFor(record: UploadRecord, announced: Announced): IngestPlan['hash'] {
+function hashFor(
+  record: UploadRecord,
+  announced: Announced,
+  registry: Registry,
+): IngestPlan['hash'] {
   if (announced.kind !== 'in-order' && record.hashState === undefined) return { kind: 'stream' }
-  return record.hashState === undefined
+  // Without a state the pool reads the staged bytes again.
+  return record.hashState === undefined || !isTrusted(record, registry)
     ? { kind: 'exportable' }
     : { kind: 'exportable', state: record.hashState }
 }
@@ -49,7 +63,8 @@ function hashFor(record: UploadRecord, announced: Announced): IngestPlan['hash']
 /**
  * A body whose announced length is too great is refused before any of it is read.
  * Errors: OciError CONTENT_TOO_LARGE, SIZE_INVALID, BLOB_UPLOAD_INVALID (the client left, or a retry
- * took over; nobody may be there to read it). The session stays where it was.
+ * took over; nobody may be there to read it). The session stays where it was. BLOB_UPLOAD_UNKNOWN where
+ * its committed bytes are lost.
  */
 export async function receiveBody(
   record: UploadRecord,
@@ -60,18 +75,16 @@ export async function receiveBody(
 ): Promise<Extract<IngestOutcome, { kind: 'complete' }>> {
   const { blobBytesMax } = registry.limits
   if (record.offset + (body.length ?? 0) > blobBytesMax) throw tooLarge(blobBytesMax)
-  const outcome = await registry.ingest.receive(
-    {
-      target: registry.blobs.staging(record.id),
-      offset: record.offset,
-      algorithm: record.algorithm,
-      hash: hashFor(record, announced),
-      bytesMax: blobBytesMax,
-      ...(announced.kind === 'in-order' ? { bytesExpected: announced.bytes } : {}),
-      sync,
-    },
-    body,
-  )
+  const plan: IngestPlan = {
+    target: registry.blobs.staging(record.id),
+    offset: record.offset,
+    algorithm: record.algorithm,
+    hash: hashFor(record, announced, registry),
+    bytesMax: blobBytesMax,
+    ...(announced.kind === 'in-order' ? { bytesExpected: announced.bytes } : {}),
+    sync,
+  }
+  const outcome = await registry.ingest.receive(plan, body).catch(throwLost)
   switch (outcome.kind) {
     case 'complete':
       return outcome
@@ -88,6 +101,15 @@ export async function receiveBody(
         message: 'the upload was interrupted, or taken over by another request',
       })
   }
+}
+
+/** Staged bytes that a power loss has taken: only a new upload can bring them back. */
+export function throwLost(error: unknown): never {
+  if (!(error instanceof StorageError) || error.kind !== 'corrupt') throw error
+  throw new OciError('BLOB_UPLOAD_UNKNOWN', {
+    message: 'the bytes of this upload were lost; start a new one',
+    cause: error,
+  })
 }
 
 function tooLarge(bytesMax: number): OciError {

@@ -6,6 +6,7 @@ import type { RepositoryName } from '../oci/name.ts'
 import { newUploadId } from '../oci/upload-id.ts'
 import type { Action } from '../route/action.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
+import { dropSession } from './drop-session.ts'
 import { receiveAndCommit } from './finish-upload.ts'
 import { keepAlive } from './pull-blob.ts'
 import type { OperationRequest, Registry } from './registry.ts'
@@ -33,7 +34,7 @@ export async function startUpload(
     return await receiveAndCommit(record, digest, request, registry)
   } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
-    await dropSession(record, registry)
+    await dropSession(record.id, registry)
     throw error
   }
 }
@@ -98,14 +99,4 @@ async function openSession(
     throw error
   }
   return record
-}
-
-async function dropSession(record: UploadRecord, registry: Registry): Promise<void> {
-  registry.uploads.close(record.id)
-  try {
-    await registry.metadata.removeUpload(record.id)
-    await registry.blobs.discard(record.id)
-  } catch (error) {
-    registry.onBackgroundFault('drop upload session', error)
-  }
 }

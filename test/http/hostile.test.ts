@@ -1,0 +1,318 @@
+// Goal: what no client sends is answered clearly, in the OCI form, and changes not a byte of the store.
+// Method: raw sockets against a running server; after each request the files of the store, metadata
+// included, are compared with those before it.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { fingerprint } from '../support/fingerprint.ts'
+import { RawConnection, type RawReply } from '../support/raw-http.ts'
+import { assertRefused, assertStatus, digestOf } from '../support/registry-client.ts'
+import { type Product, setups, useProduct } from './product.ts'
+import { descriptor, types } from './sample-content.ts'
+
+const kept = Buffer.from('kept bytes')
+const keptDigest = digestOf(kept)
+const manifest = {
+  schemaVersion: 2,
+  mediaType: types.image,
+  config: descriptor(types.config, kept),
+  layers: [descriptor(types.layer, kept)],
+}
+const hex = 'a'.repeat(64)
+const uuid = '95e850d3-4f14-40d7-b9c3-9895d2ecf987'
+
+type Refusal = readonly [method: string, target: string, status: number, code: string]
+
+const names: readonly Refusal[] = [
+  'Upper',
+  '-dash',
+  'dash-',
+  '.dot',
+  'dot..dot',
+  'under___score',
+  '__proto__',
+  'a//b',
+  'a/',
+  'a/../b',
+  '..',
+  '../..',
+  '%2e%2e/%2e%2e',
+  'a%2fb',
+  'a%2Fb',
+  'a%252fb',
+  'a%5cb',
+  'a\\b',
+  'a%00b',
+  'a%0d%0ab',
+  'a%20b',
+  'a+b',
+  'a%',
+  'a%zz',
+  'a:b',
+  'a@b',
+  '%c3%a9',
+  'a'.repeat(256),
+  `${'a/'.repeat(127)}aa`,
+].flatMap((name): readonly Refusal[] => [
+  ['POST', `/v2/${name}/blobs/uploads/`, 400, 'NAME_INVALID'],
+  ['POST', `/v2/${name}/blobs/uploads/?digest=${keptDigest}`, 400, 'NAME_INVALID'],
+  ['POST', `/v2/${name}/blobs/uploads/?mount=${keptDigest}&from=kept`, 400, 'NAME_INVALID'],
+  ['PUT', `/v2/${name}/manifests/v1`, 400, 'NAME_INVALID'],
+  ['DELETE', `/v2/${name}/manifests/v1`, 400, 'NAME_INVALID'],
+  ['GET', `/v2/${name}/blobs/${keptDigest}`, 400, 'NAME_INVALID'],
+  ['GET', `/v2/${name}/tags/list`, 400, 'NAME_INVALID'],
+])
+
+const tags: readonly Refusal[] = [
+  '.dot',
+  '-dash',
+  '..',
+  '%2e%2e',
+  'a%2fb',
+  'a%00b',
+  'a%0ab',
+  'a+b',
+  'a%20',
+  'é',
+  'a'.repeat(129),
+].flatMap((tag): readonly Refusal[] => [
+  ['PUT', `/v2/kept/manifests/${tag}`, 400, 'TAG_INVALID'],
+  ['PUT', `/v2/kept/manifests/${digestOf(kept)}?tag=${tag}`, 400, 'TAG_INVALID'],
+  ['GET', `/v2/kept/manifests/${tag}`, 404, 'MANIFEST_UNKNOWN'],
+  ['DELETE', `/v2/kept/manifests/${tag}`, 404, 'MANIFEST_UNKNOWN'],
+])
+
+const digests: readonly Refusal[] = [
+  'sha256:',
+  'sha256:abc',
+  `sha256:${hex.toUpperCase()}`,
+  `sha256:${hex}a`,
+  `sha256:${hex.slice(1)}g`,
+  `sha256:${hex}%00`,
+  `sha256:${hex}%0a`,
+  `sha256:${hex.slice(6)}..%2f..`,
+  `sha512:${hex}`,
+  `md5:${'a'.repeat(32)}`,
+  `SHA256:${hex}`,
+  `sha256:sha256:${hex}`,
+  ':',
+].flatMap((digest): readonly Refusal[] => [
+  ['GET', `/v2/kept/blobs/${digest}`, 400, 'DIGEST_INVALID'],
+  ['DELETE', `/v2/kept/blobs/${digest}`, 400, 'DIGEST_INVALID'],
+  ['GET', `/v2/kept/referrers/${digest}`, 400, 'DIGEST_INVALID'],
+  ['PUT', `/v2/kept/manifests/${digest}`, 400, 'DIGEST_INVALID'],
+  ['POST', `/v2/kept/blobs/uploads/?digest=${digest}`, 400, 'DIGEST_INVALID'],
+  ['POST', `/v2/kept/blobs/uploads/?mount=${digest}&from=kept`, 400, 'DIGEST_INVALID'],
+  ['PUT', `/v2/kept/blobs/uploads/${uuid}?digest=${digest}`, 400, 'DIGEST_INVALID'],
+])
+
+const sessions: readonly Refusal[] = [
+  uuid,
+  uuid.toUpperCase(),
+  `${uuid}%00`,
+  `${uuid}a`,
+  '..',
+  '%2e%2e',
+  '..%2f..%2fblobs',
+  '%2e%2e%2f%2e%2e%2fmetadata%2fdata.mdb',
+  'a'.repeat(300),
+].flatMap((id): readonly Refusal[] => [
+  ['GET', `/v2/kept/blobs/uploads/${id}`, 404, 'BLOB_UPLOAD_UNKNOWN'],
+  ['PATCH', `/v2/kept/blobs/uploads/${id}`, 404, 'BLOB_UPLOAD_UNKNOWN'],
+  ['PUT', `/v2/kept/blobs/uploads/${id}?digest=${keptDigest}`, 404, 'BLOB_UPLOAD_UNKNOWN'],
+  ['DELETE', `/v2/kept/blobs/uploads/${id}`, 404, 'BLOB_UPLOAD_UNKNOWN'],
+])
+
+const paths: readonly Refusal[] = [
+  ['GET', '/', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '//v2/', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/v2/../v2/', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/../../../../etc/passwd', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/v2/../../../../etc/passwd', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/v2/kept/blobs/../../../_keelson/metadata/data.mdb', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/v2/_keelson/metadata/data.mdb', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/v2%2fkept%2fmanifests%2fv1', 404, 'ROUTE_UNKNOWN'],
+  ['GET', '/V2/', 404, 'ROUTE_UNKNOWN'],
+  ['GET', `/v2/${'a'.repeat(1100)}/tags/list`, 414, 'REQUEST_INVALID'],
+  ['GET', `/v2/kept/tags/list?last=${'a'.repeat(9000)}`, 414, 'REQUEST_INVALID'],
+  ['PUT', `/v2/kept/manifests/v1?${'tag=a&'.repeat(1500)}`, 414, 'REQUEST_INVALID'],
+  ['GET', '/v2/kept/tags/list?n=-1', 400, 'PAGINATION_INVALID'],
+  ['GET', '/v2/kept/tags/list?n=1e9', 400, 'PAGINATION_INVALID'],
+  ['GET', '/v2/_catalog?n=%00', 400, 'PAGINATION_INVALID'],
+  ['TRACE', '/v2/', 405, 'UNSUPPORTED'],
+  ['PATCH', '/v2/kept/manifests/v1', 405, 'UNSUPPORTED'],
+  ['POST', `/v2/kept/blobs/${keptDigest}`, 405, 'UNSUPPORTED'],
+]
+
+/** A request as it goes out, `Connection: close` so that its end shows. */
+function raw(method: string, target: string, ...lines: readonly string[]): string {
+  const head = [`${method} ${target} HTTP/1.1`, 'Host: registry', ...lines]
+  return `${head.join('\r\n')}\r\n\r\n`
+}
+
+for (const { name, ...options } of setups('alone', 'node')) {
+  describe(`hostile requests, ${name}`, () => {
+    const product = useProduct(options)
+
+    for (const [what, refusals] of Object.entries({ names, tags, digests, sessions, paths })) {
+      test(`bad ${what} are refused, and nothing is stored`, async () => {
+        await refusesAll(product, refusals)
+      })
+    }
+
+    test('framing that cannot be trusted is refused, and the connection ended', async () => {
+      await seed(product)
+      const before = await fingerprint(product.server.rootDir)
+      for (const request of untrusted()) {
+        const client = await RawConnection.open(product.server.port)
+        client.write(request)
+        const reply = await client.reply()
+        assertRefused(reply, 400, 'REQUEST_INVALID')
+        assert.equal(reply.headers['connection'], 'close')
+        await client.over()
+        assert.deepEqual(await fingerprint(product.server.rootDir), before, request)
+      }
+    })
+
+    test('what is no request gets no service, and what follows it neither', async () => {
+      await seed(product)
+      const before = await fingerprint(product.server.rootDir)
+      const smuggled = raw('DELETE', '/v2/kept/manifests/v1')
+      const send = async (request: string): Promise<void> => {
+        const client = await RawConnection.open(product.server.port)
+        client.write(request, smuggled)
+        const reply = await client.reply({ deadlineMs: 15_000 }).catch(() => undefined)
+        if (reply !== undefined) assert.ok(reply.status >= 400, `${request}: ${reply.status}`)
+        await client.over(15_000)
+        assert.equal(client.pendingBytes, 0, request)
+      }
+      // At the same time, since some parsers only close when their patience ends.
+      await Promise.all([...unreadable, ...untrusted()].map(send))
+      assert.deepEqual(await fingerprint(product.server.rootDir), before)
+    })
+
+    test('ranges that make no sense are ignored or refused, and never a fault', async () => {
+      await seed(product)
+      const target = `/v2/kept/blobs/${keptDigest}`
+      for (const range of ranges) {
+        const reply = await ask(product, raw('GET', target, `Range: ${range}`))
+        if (reply.status === 416) assertRefused(reply, 416, 'RANGE_INVALID')
+        else if (reply.status === 200) assert.ok(reply.body.equals(kept), range)
+        else assertStatus(reply, 206, range)
+      }
+      const beyond = await ask(product, raw('GET', target, 'Range: bytes=10-'))
+      assert.equal(beyond.headers['content-range'], `bytes */${kept.length}`)
+    })
+
+    test('thousands of ranges cost no more than the blob', async () => {
+      await seed(product)
+      for (const range of ['0-', '0-9', '-10', '9-9']) {
+        const value = Array.from({ length: 2000 }, () => range).join(',')
+        const target = `/v2/kept/blobs/${keptDigest}`
+        const reply = await ask(product, raw('GET', target, `Range: bytes=${value}`))
+        assert.ok([200, 206, 416, 431].includes(reply.status), `${range}: ${reply.status}`)
+        assert.ok(reply.body.length <= 2000, `${range}: ${reply.body.length} bytes`)
+      }
+    })
+
+    test('a manifest over the limit is refused while none of it has been sent', async () => {
+      await seed(product)
+      const before = await fingerprint(product.server.rootDir)
+      for (const length of [4 * 1024 * 1024 + 1, Number.MAX_SAFE_INTEGER]) {
+        const head = raw('PUT', '/v2/kept/manifests/v1', `Content-Length: ${length}`)
+        const reply = await ask(product, head)
+        assertStatus(reply, 413)
+        assert.match(reply.body.toString(), /"errors"/)
+      }
+      assert.deepEqual(await fingerprint(product.server.rootDir), before)
+    })
+  })
+}
+
+/** Heads whose body ends where one likes: `Content-Length: 0` hides a request for another reader. */
+function untrusted(): readonly string[] {
+  const target = '/v2/kept/manifests/v2'
+  const body = JSON.stringify(manifest)
+  const length = `Content-Length: ${body.length}`
+  return [
+    raw('PUT', target, length, 'Content-Length: 5') + body,
+    raw('PUT', target, 'Content-Length: 5', length) + body,
+    raw('PUT', target, length, length) + body,
+    raw('PUT', target, 'Transfer-Encoding: gzip'),
+    raw('PUT', target, 'Transfer-Encoding: gzip, chunked'),
+    raw('PUT', target, 'Transfer-Encoding: chunked', 'Transfer-Encoding: identity'),
+    raw('PUT', target, length, 'Host: other') + body,
+    raw('DELETE', '/v2/kept/manifests/v1', 'Host: other'),
+  ]
+}
+
+const unreadable: readonly string[] = [
+  raw('PUT', '/v2/kept/manifests/v2', 'Content-Length: -1'),
+  raw('PUT', '/v2/kept/manifests/v2', 'Content-Length: 1e3'),
+  raw('PUT', '/v2/kept/manifests/v2', 'Content-Length: 18446744073709551617'),
+  raw('PUT', '/v2/kept/manifests/v2', 'Content-Length: 5', 'Transfer-Encoding: chunked'),
+  raw('PUT', '/v2/kept/manifests/v2', 'Content-Length : 5'),
+  raw('PUT', '/v2/kept/manifests/v2', 'X: a', ' Content-Length: 5'),
+  raw('DELETE', '/v2/kept/manifests/v1\u0000'),
+  raw('DELETE', '/v2/kept/manifests/v1', 'X: \u0000'),
+  raw('DELETE', '/v2/kept/manifests/v1 x'),
+  'DELETE /v2/kept/manifests/v1 HTTP/1.1\r\n\r\n',
+  'DELETE /v2/kept/manifests/v1\r\n\r\n',
+  '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003',
+  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+]
+
+const ranges = [
+  'bytes=10-',
+  'bytes=-0',
+  'bytes=5-2',
+  'bytes=',
+  'bytes=-',
+  'bytes=a-b',
+  'bytes=0-5-9',
+  'bytes=--5',
+  'bytes=0x0-0x5',
+  'bytes=99999999999999999999-',
+  'bytes=0-99999999999999999999',
+  'bytes=-99999999999999999999',
+  'bytes=1.5-3',
+  'bytes = 0-5',
+  'octets=0-5',
+  'bytes=0-1,',
+  'bytes=,,,',
+  'bytes=0-1;2-3',
+] as const
+
+/** A blob, and a manifest that names it. */
+async function seed(product: Product): Promise<void> {
+  await product.client.pushBlob('kept', kept)
+  const { answer } = await product.client.putManifest('kept', 'v1', manifest)
+  assertStatus(answer, 201)
+}
+
+async function ask(product: Product, request: string): Promise<RawReply> {
+  const client = await RawConnection.open(product.server.port)
+  try {
+    client.write(request)
+    return await client.reply()
+  } finally {
+    client.close()
+  }
+}
+
+/** Each refusal without a body, with one, and the store as it was after each. */
+async function refusesAll(product: Product, refusals: readonly Refusal[]): Promise<void> {
+  await seed(product)
+  const before = await fingerprint(product.server.rootDir)
+  const body = JSON.stringify(manifest)
+  for (const [method, target, status, code] of refusals) {
+    const lines = method === 'GET' ? [] : [`Content-Length: ${body.length}`]
+    const request = raw(method, target, ...lines) + (method === 'GET' ? '' : body)
+    const reply = await ask(product, request)
+    try {
+      assertRefused(reply, status, code)
+    } catch (error) {
+      throw new Error(`${method} ${target}`, { cause: error })
+    }
+    assert.deepEqual(await fingerprint(product.server.rootDir), before, `${method} ${target}`)
+  }
+}
