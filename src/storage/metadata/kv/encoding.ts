@@ -135,7 +135,8 @@ function decodeDigests(value: unknown, key: string): Digest[] {
 
 function decodeCount(text: string, key: string): number {
   const count = Number(text)
-  if (text === '' || !isCount(count)) throw corrupt(key)
+  // Number() takes blanks, signs and hex too; only what we write reads back as itself.
+  if (!isCount(count) || String(count) !== text) throw corrupt(key)
   return count
 }
 

@@ -1,0 +1,96 @@
+// Goal: a record that cannot be read is 'corrupt', never absent and never a wrong answer. Method: each kind
+// of record is spoilt in turn, under the record logic.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { KeyValueMetadataStore } from '../../../../src/storage/metadata/kv/store.ts'
+import { MemoryKeyValueStore } from '../../../../src/storage/metadata/memory/store.ts'
+import {
+  app,
+  digestOf,
+  isKind,
+  latest,
+  lease,
+  link,
+  manifest,
+  now,
+  referrer,
+  upload,
+} from '../../../contract/metadata/scene.ts'
+
+const layer = digestOf('layer')
+const image = manifest('image', { blobs: [layer], tags: [latest] })
+const signature = referrer('signature', image.digest)
+const session = upload()
+
+/** Which tree is spoilt, and what then asks for it. */
+const readers: readonly (readonly [string, (store: KeyValueMetadataStore) => unknown])[] = [
+  ['t', (store) => store.readTag(app, latest)],
+  ['b', (store) => store.readBlob(app, layer)],
+  ['l', (store) => store.readBlob(app, layer)],
+  ['b', (store) => store.repositoriesHolding(layer, 9)],
+  ['r', (store) => store.listReferrers(app, image.digest, { limit: 9 })],
+  ['h', (store) => store.readTagHistory(app, latest, 9)],
+  ['u', (store) => store.readUpload(session.id)],
+  ['u', (store) => store.listUploads({ limit: 9 })],
+  ['x', (store) => store.deleteManifest(app, image.digest, now, lease)],
+  ['b', (store) => store.putManifest(manifest('next', { blobs: [layer] }))],
+]
+
+const spoilt = [
+  '',
+  ' ',
+  'null',
+  '[]',
+  '{}',
+  '{"atMs":-1}',
+  '12',
+  '-1',
+  '1 live',
+  '1 dead -',
+  '\u0000',
+]
+
+async function filled(): Promise<MemoryKeyValueStore> {
+  const records = new MemoryKeyValueStore()
+  const store = new KeyValueMetadataStore(records)
+  await link(store, layer)
+  await store.putManifest(image)
+  await store.putManifest(signature)
+  await store.createUpload(session)
+  return records
+}
+
+for (const [tree, read] of readers) {
+  test(`a spoilt record of ${tree}! is corrupt to ${read.toString().slice(11)}`, async () => {
+    for (const text of spoilt) {
+      // A link may well be a number: then it is a lease.
+      if (tree === 'l' && text === '12') continue
+      const records = await filled()
+      const keys = records.reader.keys({ start: `${tree}!`, end: `${tree}"` })
+      assert.ok(keys.length > 0)
+      await records.write('visible', (transaction) => {
+        for (const key of keys) transaction.put(key, text)
+      })
+      const store = new KeyValueMetadataStore(records)
+      const answer = async (): Promise<unknown> => read(store)
+      await assert.rejects(answer(), isKind('corrupt'), JSON.stringify(text))
+    }
+  })
+}
+
+test('a manifest without its body is corrupt', async () => {
+  const records = await filled()
+  await records.write('visible', (transaction) => {
+    transaction.removeBody(`m!${app}!${image.digest}`)
+  })
+  const store = new KeyValueMetadataStore(records)
+  assert.throws(() => store.readManifest(app, image.digest), isKind('corrupt'))
+})
+
+test('a link without a record of its blob is corrupt', async () => {
+  const records = await filled()
+  await records.write('visible', (transaction) => transaction.remove(`b!${layer}`))
+  const store = new KeyValueMetadataStore(records)
+  assert.throws(() => store.readBlob(app, layer), isKind('corrupt'))
+})
