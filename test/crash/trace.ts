@@ -15,7 +15,10 @@ export interface Call {
   readonly ended: number
 }
 
-/** What the assertions need; the strings are long enough for whole pages and reply heads. */
+/**
+ * What the assertions need: strings long enough for whole pages and reply heads, and slow syncs, so that
+ * whoever does not wait for one is far ahead of its end.
+ */
 export const straceArgs: readonly string[] = [
   '-f',
   '-yy',
@@ -23,6 +26,8 @@ export const straceArgs: readonly string[] = [
   '200000',
   '-e',
   'trace=fdatasync,fsync,msync,sync_file_range,link,linkat,mkdir,openat,write,writev,pwrite64,pwritev,sendto,sendmsg',
+  '-e',
+  'inject=fdatasync,fsync:delay_exit=20000',
 ]
 
 const whole = /^(\d+) +(\w+)\((.*)\) += (-?\d+)/s
