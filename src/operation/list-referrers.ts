@@ -16,6 +16,8 @@ type GetReferrers = Extract<Action, { kind: 'get-referrers' }>
 const pageLimitMax = 1000
 // Clients read an index of up to 4 MiB, the size that every registry must accept for a manifest.
 const pageBytesMax = 4 * 1024 * 1024 - 4096
+// What is stored was within the limits of its day; the configuration may have changed since.
+const storedLimits = { ...defaultManifestLimits, descriptorsMax: 1_000_000 }
 const encoder = new TextEncoder()
 
 /** An unknown subject has no referrers, which is not an error. Source: distribution-spec end-12a, end-12b. */
@@ -81,7 +83,7 @@ async function fallbackReferrers(
   if (tagged === undefined) return []
   const manifest = await registry.metadata.readManifest(repository, tagged)
   if (manifest === undefined || manifest.mediaType !== mediaTypes.ociIndex) return []
-  const { children } = parseManifest(manifest.bytes, mediaTypes.ociIndex, defaultManifestLimits)
+  const { children } = parseManifest(manifest.bytes, mediaTypes.ociIndex, storedLimits)
   return children.filter(
     (descriptor) =>
       action.artifactType === undefined || descriptor.artifactType === action.artifactType,

@@ -11,7 +11,7 @@ import {
   json,
   type PushedManifest,
 } from '../support/registry-client.ts'
-import { setups, useProduct } from './product.ts'
+import { Product, setups, temporaryFolder, useProduct } from './product.ts'
 import {
   type Descriptor,
   descriptor,
@@ -254,3 +254,27 @@ for (const setup of setups('alone', 'node', 'shared', 'memory')) {
     })
   })
 }
+
+describe('a fallback tag of more descriptors than one manifest may name now', () => {
+  const folder = temporaryFolder()
+
+  test('is still folded in', async () => {
+    const subject = digestOf(Buffer.from('of many'))
+    const manifests = Array.from({ length: 10_001 }, (_, i) =>
+      descriptor(types.image, Buffer.from(`${i}`)),
+    )
+    for (const descriptors of [20_000, 10]) {
+      const product = new Product()
+      const toml = `[global]\nmax_descriptors = ${descriptors}\n`
+      await product.start({ toml, rootDir: folder.path })
+      if (descriptors === 20_000) {
+        const tag = subject.replace(':', '-')
+        const { answer } = await product.client.putManifest('a', tag, sampleIndex(manifests))
+        assertStatus(answer, 201)
+      }
+      const answer = await product.client.get(`/v2/a/referrers/${subject}?n=2`)
+      assert.equal(json<Index>(assertStatus(answer, 200)).manifests.length, 2)
+      await product.stop()
+    }
+  })
+})
