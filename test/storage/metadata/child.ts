@@ -1,6 +1,6 @@
 // Starts the other process of a test, and speaks with it.
 
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -28,10 +28,11 @@ export function startChild(
   path: string,
   sharing: LmdbOptions['sharing'],
   durability: LmdbOptions['durability'] = 'fsync',
+  /** Put before the command line. */
+  wrap: readonly string[] = [],
 ): StoreChild {
-  const child = fork(script, [path, sharing, durability], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  })
+  const line = [...wrap, process.execPath, script, path, sharing, durability]
+  const child = spawn(line[0]!, line.slice(1), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const exited = once(child, 'exit')
   t.after(() => {
     child.kill('SIGKILL')

@@ -1,5 +1,6 @@
 // A process of its own that opens a store and holds it: it answers on IPC what came of it.
 
+import { StorageError } from '../../../src/storage/error.ts'
 import { openLmdbMetadataStore } from '../../../src/storage/metadata/lmdb/open.ts'
 import { manifest, tag } from '../../contract/metadata/scene.ts'
 import { lmdbOptions } from './lmdb-scene.ts'
@@ -8,6 +9,7 @@ export type ChildMessage =
   | { readonly kind: 'open' }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'stored'; readonly number: number; readonly digest: string }
+  | { readonly kind: 'failed'; readonly number: number; readonly reason: string }
 
 export type ParentMessage =
   | { readonly kind: 'store'; readonly number: number }
@@ -32,8 +34,13 @@ async function main(): Promise<void> {
   })
   const storeOne = async (number: number): Promise<void> => {
     const put = manifest(`m${number}`, { tags: [tag('latest')] })
-    await store.putManifest(put)
-    say({ kind: 'stored', number, digest: put.digest })
+    try {
+      await store.putManifest(put)
+      say({ kind: 'stored', number, digest: put.digest })
+    } catch (error) {
+      const reason = error instanceof StorageError ? `${error.kind}: ${error.message}` : `${error}`
+      say({ kind: 'failed', number, reason })
+    }
   }
   say({ kind: 'open' })
 }
