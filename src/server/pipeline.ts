@@ -63,7 +63,6 @@ export class Pipeline {
     return errorReply(
       new OciError('REQUEST_INVALID', {
         message: `refused: ${reason}`,
-        headers: [['Connection', 'close']],
         closeConnection: true,
       }),
     )

@@ -8,15 +8,17 @@ import type { IncomingMessage } from 'node:http'
  * Source: RFC 9112 sections 3.2 and 6.3; test/contract/transport-framing.ts.
  */
 export function framingFault(request: IncomingMessage): string | undefined {
-  const { headersDistinct } = request
+  const { headersDistinct, httpVersion } = request
+  // The parser takes a bare `DELETE /path` for HTTP/0.9, which knew neither DELETE nor headers.
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 'unknown HTTP version'
   const hosts = headersDistinct['host']?.length ?? 0
   if (hosts > 1) return 'more than one Host header'
-  if (hosts === 0 && request.httpVersion === '1.1') return 'no Host header'
+  if (hosts === 0 && httpVersion === '1.1') return 'no Host header'
   const lengths = headersDistinct['content-length']
   const codings = headersDistinct['transfer-encoding']
   if (codings !== undefined) {
     if (lengths !== undefined) return 'both Content-Length and Transfer-Encoding'
-    if (request.httpVersion !== '1.1') return 'Transfer-Encoding in HTTP/1.0'
+    if (httpVersion !== '1.1') return 'Transfer-Encoding in HTTP/1.0'
     // Only the single coding `chunked` is understood; anything else leaves the end unknown.
     if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== 'chunked') {
       return 'unknown Transfer-Encoding'

@@ -25,6 +25,9 @@ const textDecoder = new TextDecoder('latin1')
 // Above this a body is streamed, so that a slow reader does not make uWS keep a copy of it.
 const wholeBytesMax = 64 * 1024
 
+// What uWS gathers before it writes to the socket.
+const corkBytes = 16 * 1024
+
 type UnstreamedReply = Exclude<Reply, { kind: 'stream' }>
 
 export class UwsExchange implements Exchange {
@@ -61,7 +64,7 @@ export class UwsExchange implements Exchange {
     const framing = framingOf(req, this.method === 'GET' || this.method === 'HEAD')
     try {
       if (framing.kind === 'refused') {
-        this.send(this.#host.options.refuse(framing.reason))
+        this.#refuse(this.#host.options.refuse(framing.reason))
       } else {
         if (framing.kind === 'body') this.#expectBody(framing.length)
         this.#host.options.handler(this)
@@ -136,6 +139,20 @@ export class UwsExchange implements Exchange {
   #writeCorked(reply: UnstreamedReply): void {
     if (this.#detached) this.#res.cork(() => this.#write(reply))
     else this.#write(reply)
+  }
+
+  // Reply and end in one, before the parser goes on to what it takes for the next request. uWS keeps
+  // what fits its cork buffer and drops it at the end; so white space, which JSON may end with, fills
+  // that buffer, and the raw header lines carry the body with them.
+  #refuse(reply: Reply): void {
+    this.#replied = true
+    if (reply.kind === 'whole') {
+      const text = new TextDecoder().decode(reply.body) + ' '.repeat(corkBytes)
+      const length = Buffer.byteLength(text) + '\r\n'.length
+      this.#writeHead(reply.status, reply.headers)
+      this.#res.writeHeader('Connection', `close\r\nContent-Length: ${length}\r\n\r\n${text}`)
+    }
+    this.#res.close()
   }
 
   // Within the parser's turn the library would go on to the next request on the connection, whatever
