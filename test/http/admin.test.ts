@@ -7,93 +7,59 @@ import { describe, test } from 'node:test'
 import { RawConnection } from '../support/raw-http.ts'
 import { assertRefused, assertStatus } from '../support/registry-client.ts'
 import { startServer } from '../support/server.ts'
-import { adminCall, Product, setups, temporaryFolder, useProduct } from './product.ts'
+import { adminCall, Product, temporaryFolder, useProduct } from './product.ts'
 
 function socketOf(product: Product): string {
   return join(product.server.rootDir, '_keelson', 'admin.sock')
 }
 
-for (const setup of setups('alone', 'node')) {
-  describe(`admin socket, ${setup.name}`, () => {
-    const product = useProduct(setup)
-
-    test('only its owner can reach it', async () => {
-      const found = await stat(socketOf(product))
-      assert.ok(found.isSocket())
-      assert.equal(found.mode & 0o777, 0o600)
-      assert.equal(found.uid, process.getuid?.())
-    })
-
-    test('/healthz and /readyz answer 200', async () => {
-      const healthy = await product.admin('/healthz')
-      assert.deepEqual([healthy.status, JSON.parse(healthy.body)], [200, { status: 'ok' }])
-      const ready = await product.admin('/readyz')
-      assert.deepEqual([ready.status, JSON.parse(ready.body)], [200, { status: 'ready' }])
-    })
-
-    test('/status counts sessions and requests as they come and go', async () => {
-      assert.equal((await product.status()).pid, product.server.pid)
-      const location = await product.client.startUpload('counted')
-      assert.equal((await product.status()).uploadsOpen, 1)
-      const connection = await RawConnection.open(product.server.port)
-      connection.write(`PATCH ${location} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf`)
-      const isBusy = (figure: number) => (status: { requestsInFlight: number }) =>
-        status.requestsInFlight === figure
-      await product.untilStatus('one request', isBusy(1))
-      connection.reset()
-      await product.untilStatus('no request', isBusy(0))
-      assertStatus(await product.client.delete(location), 204)
-      const { uploadsOpen, ingest } = await product.status()
-      assert.deepEqual([uploadsOpen, ingest.receiving, ingest.slabBytesInUse], [0, 0, 0])
-    })
-
-    test('it answers nothing else', async () => {
-      for (const path of ['/', '/v2/', '/metrics/../x', '/status/']) {
-        assert.equal((await product.admin(path)).status, 404, path)
-      }
-      for (const method of ['POST', 'PUT', 'DELETE']) {
-        assert.equal((await adminCall(socketOf(product), '/status', method)).status, 405)
-      }
-    })
-
-    test('the public listener knows none of it', async () => {
-      for (const path of ['/healthz', '/readyz', '/status', '/metrics', '/v2/healthz']) {
-        assertRefused(await product.client.get(path), 404, 'ROUTE_UNKNOWN')
-      }
-    })
-  })
-}
-
-describe('admin socket of a server that was killed', () => {
-  const folder = temporaryFolder()
-
-  test('is replaced by the next server, and that of a living one is not', async () => {
-    const first = new Product()
-    await first.start({ rootDir: folder.path })
-    first.client.close()
-    first.server.kill()
-    await first.server.exited
-    const second = new Product()
-    await second.start({ rootDir: folder.path })
-    assert.equal((await second.status()).pid, second.server.pid)
-    await assert.rejects(startServer({ rootDir: folder.path }), /lock|in use|another/i)
-    assert.equal((await second.status()).pid, second.server.pid)
-    await second.stop()
-    await assert.rejects(stat(socketOf(second)), { code: 'ENOENT' })
-  })
-
-  test('admin.socket names another place', async () => {
-    const socket = join(folder.path, 'elsewhere.sock')
-    const product = new Product()
-    await product.start({ toml: `[admin]\nsocket = ${JSON.stringify(socket)}\n` })
-    assert.equal((await adminCall(socket, '/healthz')).status, 200)
-    assert.equal((await stat(socket)).mode & 0o777, 0o600)
-    await product.stop()
-  })
-})
-
-describe('readiness', () => {
+describe('admin socket', () => {
   const product = useProduct()
+
+  test('only its owner can reach it', async () => {
+    const found = await stat(socketOf(product))
+    assert.ok(found.isSocket())
+    assert.equal(found.mode & 0o777, 0o600)
+    assert.equal(found.uid, process.getuid?.())
+  })
+
+  test('/healthz and /readyz answer 200', async () => {
+    const healthy = await product.admin('/healthz')
+    assert.deepEqual([healthy.status, JSON.parse(healthy.body)], [200, { status: 'ok' }])
+    const ready = await product.admin('/readyz')
+    assert.deepEqual([ready.status, JSON.parse(ready.body)], [200, { status: 'ready' }])
+  })
+
+  test('/status counts sessions and requests as they come and go', async () => {
+    assert.equal((await product.status()).pid, product.server.pid)
+    const location = await product.client.startUpload('counted')
+    assert.equal((await product.status()).uploadsOpen, 1)
+    const connection = await RawConnection.open(product.server.port)
+    connection.write(`PATCH ${location} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf`)
+    const isBusy = (figure: number) => (status: { requestsInFlight: number }) =>
+      status.requestsInFlight === figure
+    await product.untilStatus('one request', isBusy(1))
+    connection.reset()
+    await product.untilStatus('no request', isBusy(0))
+    assertStatus(await product.client.delete(location), 204)
+    const { uploadsOpen, ingest } = await product.status()
+    assert.deepEqual([uploadsOpen, ingest.receiving, ingest.slabBytesInUse], [0, 0, 0])
+  })
+
+  test('it answers nothing else', async () => {
+    for (const path of ['/', '/v2/', '/metrics/../x', '/status/']) {
+      assert.equal((await product.admin(path)).status, 404, path)
+    }
+    for (const method of ['POST', 'PUT', 'DELETE']) {
+      assert.equal((await adminCall(socketOf(product), '/status', method)).status, 405)
+    }
+  })
+
+  test('the public listener knows none of it', async () => {
+    for (const path of ['/healthz', '/readyz', '/status', '/metrics', '/v2/healthz']) {
+      assertRefused(await product.client.get(path), 404, 'ROUTE_UNKNOWN')
+    }
+  })
 
   test('a store that cannot be written is not ready, and is again when it can', async () => {
     const uploads = join(product.server.rootDir, '_keelson', 'uploads')
@@ -102,5 +68,32 @@ describe('readiness', () => {
     assert.equal((await product.admin('/healthz')).status, 200)
     await rename(`${uploads}.away`, uploads)
     assert.equal((await product.admin('/readyz')).status, 200)
+  })
+})
+
+describe('admin socket of a server that was killed', () => {
+  const folder = temporaryFolder()
+
+  test('is replaced by the next server, and that of a living one is not', async () => {
+    // Named in the configuration this time, as an operator may.
+    const socket = join(folder.path, 'elsewhere.sock')
+    const options = { rootDir: folder.path, toml: `[admin]\nsocket = ${JSON.stringify(socket)}\n` }
+    const first = new Product()
+    await first.start(options)
+    assert.equal((await adminCall(socket, '/healthz')).status, 200)
+    assert.equal((await stat(socket)).mode & 0o777, 0o600)
+    first.client.close()
+    first.server.kill()
+    await first.server.exited
+    assert.ok((await stat(socket)).isSocket())
+    const second = new Product()
+    await second.start(options)
+    const status = async (): Promise<unknown> =>
+      JSON.parse((await adminCall(socket, '/status')).body).pid
+    assert.equal(await status(), second.server.pid)
+    await assert.rejects(startServer(options), /lock|in use|another/i)
+    assert.equal(await status(), second.server.pid)
+    await second.stop()
+    await assert.rejects(stat(socket), { code: 'ENOENT' })
   })
 })

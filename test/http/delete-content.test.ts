@@ -14,7 +14,7 @@ import {
 import { setups, useProduct } from './product.ts'
 import { descriptorOf, pushSampleBlobs, sampleIndex, types } from './sample-content.ts'
 
-for (const setup of setups('alone', 'node', 'shared', 'memory')) {
+for (const setup of setups('alone', 'shared', 'memory')) {
   describe(`delete, ${setup.name}`, () => {
     const product = useProduct(setup)
 

@@ -28,8 +28,9 @@ function chunked(bytes: Buffer): readonly Buffer[] {
 }
 
 for (const { name, toml } of setups('alone', 'node')) {
-  describe(`ingest.sessions_max, ${name}`, () => {
-    const product = useProduct({ toml: `${toml ?? ''}\n[ingest]\nsessions_max = 3\n` })
+  describe(`limits, ${name}`, () => {
+    const bounds = '[ingest]\nsessions_max = 3\n[global]\nmax_blob_size = "100KiB"\n'
+    const product = useProduct({ toml: `${toml ?? ''}\n${bounds}` })
     const blob = Buffer.from('one of few')
     const digest = digestOf(blob)
     const post = (query = ''): Promise<Answer> =>
@@ -68,12 +69,6 @@ for (const { name, toml } of setups('alone', 'node')) {
       for (let i = 0; i < 3; i++) open.push(await product.client.startUpload('limits'))
       assertStatus(await post(`?mount=${digest}&from=limits`), 201)
       for (const location of open) assertStatus(await product.client.delete(location), 204)
-    })
-  })
-
-  describe(`max_blob_size, ${name}`, () => {
-    const product = useProduct({
-      toml: `${toml ?? ''}\n[global]\nmax_blob_size = "100KiB"\n`,
     })
 
     test('a blob of just that size is taken, in one piece and in chunks', async () => {

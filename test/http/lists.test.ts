@@ -46,7 +46,7 @@ function sorted(names: readonly string[]): string[] {
   return [...names].sort((a, b) => (a < b ? -1 : 1))
 }
 
-for (const setup of setups('alone', 'node', 'memory')) {
+for (const setup of setups('alone', 'memory')) {
   describe(`lists, ${setup.name}`, () => {
     const product = useProduct(setup)
     const get = (path: string): Promise<Answer> => product.client.get(path)

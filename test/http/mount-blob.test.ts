@@ -11,7 +11,7 @@ import {
 } from '../support/registry-client.ts'
 import { setups, useProduct } from './product.ts'
 
-for (const setup of setups('alone', 'shared', 'memory')) {
+for (const setup of setups('alone', 'shared')) {
   describe(`mount a blob, ${setup.name}`, () => {
     const product = useProduct(setup)
 

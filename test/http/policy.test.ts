@@ -58,9 +58,7 @@ async function requests(): Promise<readonly (readonly [string, string])[]> {
 
 const policies: readonly (readonly [string, string])[] = [
   ['no policy', ''],
-  ['an empty policy', '[global.access_policy]\n'],
   ['default = "deny"', '[global.access_policy]\ndefault = "deny"\n'],
-  ['default_allow = false', '[global.access_policy]\ndefault_allow = false\n'],
 ]
 
 describe('who is denied', { concurrency: false }, () => {

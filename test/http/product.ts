@@ -30,7 +30,7 @@ const table: Readonly<Record<SetupName, ServerOptions>> = {
   /** Several processes may serve the store: nothing mutable is remembered, sessions are claimed. */
   shared: { toml: '[storage]\nsharing = "shared"\n' },
   /** The transport for client certificates and for hosts without a uws binary. */
-  node: { toml: '[server]\ntransport = "node"\n' },
+  node: { toml: '[server]\ntransport = "node"\n[storage]\ndurability = "none"\n' },
   memory: { base: memoryBase },
 }
 

@@ -61,7 +61,7 @@ function partsOf(answer: Answer): readonly Part[] {
   })
 }
 
-for (const setup of setups('alone', 'node', 'memory')) {
+for (const setup of setups('alone', 'node')) {
   describe(`pull a blob, ${setup.name}`, () => {
     const product = useProduct(setup)
     const get = (headers: Record<string, string> = {}): Promise<Answer> =>

@@ -44,7 +44,7 @@ function chunksOf(bytes: Buffer, length: number): readonly Buffer[] {
   return Array.from({ length: count }, (_, i) => bytes.subarray(i * length, (i + 1) * length))
 }
 
-for (const setup of setups('alone', 'node', 'shared', 'memory')) {
+for (const setup of setups('alone', 'node', 'shared')) {
   describe(`push a blob, ${setup.name}`, () => {
     const product = useProduct(setup)
 

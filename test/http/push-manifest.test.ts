@@ -21,7 +21,7 @@ import {
   types,
 } from './sample-content.ts'
 
-for (const setup of setups('alone', 'node', 'shared', 'memory')) {
+for (const setup of setups('alone', 'shared', 'memory')) {
   describe(`push a manifest, ${setup.name}`, () => {
     const product = useProduct(setup)
 

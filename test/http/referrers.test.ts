@@ -32,7 +32,7 @@ const sbom = 'application/vnd.example.sbom'
 const signature = 'application/vnd.example.signature'
 const absent = digestOf(Buffer.from('nobody refers to this'))
 
-for (const setup of setups('alone', 'node', 'shared', 'memory')) {
+for (const setup of setups('alone', 'memory')) {
   describe(`referrers, ${setup.name}`, () => {
     const product = useProduct(setup)
 

@@ -44,7 +44,7 @@ function imageOf(size: number, seed: string): Buffer {
   return Buffer.from(text.padEnd(size, ' '))
 }
 
-for (const setup of setups('alone', 'node', 'memory')) {
+for (const setup of setups('alone', 'node')) {
   describe(`refuse a manifest, ${setup.name}`, () => {
     const product = useProduct(setup)
     const { manifest: good } = sampleImage('good')

@@ -52,7 +52,7 @@ function insist(attempt: () => Promise<{ readonly status: number }>): Promise<nu
 
 describe('rival writers', { concurrency: true }, () => {
   for (const setup of setups('alone', 'node', 'shared')) {
-    describe(setup.name, () => {
+    describe(setup.name, { concurrency: 1 }, () => {
       const product = useProduct(setup)
 
       async function standingAtHalf(): Promise<{ repository: string; location: string }> {
