@@ -4,13 +4,19 @@ import type { KeyValueReader } from '../../src/storage/metadata/kv/contract.ts'
 
 type Rows = ReadonlyMap<string, string>
 
-/** Every record, by its key without the first letter, under that letter. */
+/**
+ * Every record by its tree: `r.t` for the tags of repositories, `g` for leases. The key of a row in a
+ * repository starts with the repository's name.
+ */
 export function dump(reader: KeyValueReader): ReadonlyMap<string, Rows> {
   const trees = new Map<string, Map<string, string>>()
   for (const { key, value } of reader.entries({ start: '!', end: '~' })) {
-    const tree = key.slice(0, key.indexOf('!'))
+    const [first = '', second = '', third = '', ...rest] = key.split('!')
+    const isOfRepository = first === 'r'
+    const tree = isOfRepository ? `r.${third}` : first
+    const row = isOfRepository ? [second, ...rest].join('!') : key.slice(first.length + 1)
     const rows = trees.get(tree) ?? new Map<string, string>()
-    trees.set(tree, rows.set(key.slice(tree.length + 1), value))
+    trees.set(tree, rows.set(row, value))
   }
   return trees
 }
@@ -22,8 +28,8 @@ export function breaches(reader: KeyValueReader): string[] {
     ...manifestBreaches(rowsOf),
     ...tagBreaches(rowsOf),
     ...blobBreaches(rowsOf),
-    ...[...rowsOf('m').keys()]
-      .filter((key) => reader.getBody(`m!${key}`) === undefined)
+    ...[...rowsOf('r.m').keys()]
+      .filter((key) => reader.getBody(`r!${key.replace('!', '!m!')}`) === undefined)
       .map((key) => `manifest ${key} has no body`),
   ]
 }
@@ -41,7 +47,7 @@ function manifestBreaches(rowsOf: RowsOf): string[] {
   const children = new Set<string>()
   const referrers = new Set<string>()
   const repositories = new Set<string>()
-  for (const [key, text] of rowsOf('x')) {
+  for (const [key, text] of rowsOf('r.n')) {
     const [repository = '', digest = ''] = key.split('!')
     const contents = JSON.parse(text) as Contents
     repositories.add(repository)
@@ -50,10 +56,10 @@ function manifestBreaches(rowsOf: RowsOf): string[] {
     if (contents.subject) referrers.add(`${repository}!${contents.subject}!${digest}`)
   }
   return [
-    ...difference('contents', rowsOf('x'), 'manifests', new Set(rowsOf('m').keys())),
-    ...difference('references', rowsOf('f'), 'manifests', references),
-    ...difference('children', rowsOf('c'), 'manifests', children),
-    ...difference('referrers', rowsOf('r'), 'manifests', referrers),
+    ...difference('contents', rowsOf('r.n'), 'manifests', new Set(rowsOf('r.m').keys())),
+    ...difference('references', withParts(rowsOf('r.b'), 3), 'manifests', references),
+    ...difference('children', rowsOf('r.c'), 'manifests', children),
+    ...difference('referrers', rowsOf('r.s'), 'manifests', referrers),
     ...difference('catalogue', rowsOf('n'), 'manifests', repositories),
   ]
 }
@@ -61,35 +67,47 @@ function manifestBreaches(rowsOf: RowsOf): string[] {
 function tagBreaches(rowsOf: RowsOf): string[] {
   const turned = new Set<string>()
   const lost: string[] = []
-  for (const [key, digest] of rowsOf('t')) {
+  for (const [key, digest] of rowsOf('r.t')) {
     const [repository = '', tag = ''] = key.split('!')
     turned.add(`${repository}!${digest}!${tag}`)
-    if (!rowsOf('m').has(`${repository}!${digest}`)) lost.push(`tag ${key} points at nothing`)
+    if (!rowsOf('r.m').has(`${repository}!${digest}`)) lost.push(`tag ${key} points at nothing`)
   }
-  return [...lost, ...difference('tags of digests', rowsOf('d'), 'tags', turned)]
+  return [...lost, ...difference('tags of digests', rowsOf('r.d'), 'tags', turned)]
 }
 
 function blobBreaches(rowsOf: RowsOf): string[] {
   const found: string[] = []
   const leases = new Set<string>()
   const held = new Set<string>()
+  const records = withParts(rowsOf('b'), 1)
+  const links = withParts(rowsOf('r.b'), 2)
   const referenced = new Set(
-    [...rowsOf('f').keys()].map((key) => key.slice(0, key.lastIndexOf('!'))),
+    [...withParts(rowsOf('r.b'), 3).keys()].map((key) => key.slice(0, key.lastIndexOf('!'))),
   )
-  for (const [key, lease] of rowsOf('l')) {
-    const [digest = '', repository = ''] = key.split('!')
+  const turned = new Set<string>()
+  for (const [key, lease] of links) {
+    const [repository = '', digest = ''] = key.split('!')
     held.add(digest)
-    if (!rowsOf('b').has(digest)) found.push(`link ${key} has no blob record`)
-    const isReferenced = referenced.has(`${repository}!${digest}`)
-    if (isReferenced !== (lease === '-')) found.push(`link ${key} is ${lease}`)
+    turned.add(`${digest}!${repository}`)
+    if (!records.has(digest)) found.push(`link ${key} has no blob record`)
+    if (referenced.has(key) !== (lease === '-')) found.push(`link ${key} is ${lease}`)
     if (lease !== '-') leases.add(`${lease.padStart(15, '0')}!${digest}!${repository}`)
   }
-  for (const [digest, record] of rowsOf('b')) {
+  for (const [digest, record] of records) {
     const lease = record.split(' ')[2] ?? ''
     if (held.has(digest) !== (lease === '-')) found.push(`blob ${digest} is ${record}`)
     if (lease !== '-') leases.add(`${lease.padStart(15, '0')}!${digest}!`)
   }
-  return [...found, ...difference('leases', rowsOf('g'), 'links', leases)]
+  return [
+    ...found,
+    ...difference('leases', rowsOf('g'), 'links', leases),
+    ...difference('holders', withParts(rowsOf('b'), 2), 'links', turned),
+  ]
+}
+
+/** The rows whose keys have so many parts. */
+function withParts(rows: Rows, count: number): Rows {
+  return new Map([...rows].filter(([key]) => key.split('!').length === count))
 }
 
 function difference(name: string, rows: Rows, of: string, expected: ReadonlySet<string>): string[] {

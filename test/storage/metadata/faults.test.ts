@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MetadataStore } from '../../../src/storage/metadata/contract.ts'
 import type { KeyValueStore } from '../../../src/storage/metadata/kv/contract.ts'
+import { manifestKey } from '../../../src/storage/metadata/kv/keys.ts'
 import { KeyValueMetadataStore } from '../../../src/storage/metadata/kv/store.ts'
 import { openLmdb } from '../../../src/storage/metadata/lmdb/open.ts'
 import { MemoryKeyValueStore } from '../../../src/storage/metadata/memory/store.ts'
@@ -71,7 +72,7 @@ function state(records: KeyValueStore): string {
   // The store's own records change with time and with every opening.
   const rows = entries.filter(({ key }) => !key.startsWith('s!'))
   const bodies = [image.digest, digestOf('next')].map((digest) =>
-    Buffer.from(records.reader.getBody(`m!${app}!${digest}`) ?? '').toString(),
+    Buffer.from(records.reader.getBody(manifestKey(app, digest)) ?? '').toString(),
   )
   return JSON.stringify([rows, bodies])
 }

@@ -13,7 +13,16 @@ import {
   encodeBlob,
   encodeLease,
 } from './encoding.ts'
-import { below, blobKey, leaseKey, linkKey, linksPrefix, referencesPrefix } from './keys.ts'
+import {
+  below,
+  blobKey,
+  holderKey,
+  holdersPrefix,
+  leaseKey,
+  linkKey,
+  present,
+  referencesPrefix,
+} from './keys.ts'
 
 /** What a repository says of a blob that it holds. */
 interface Link {
@@ -100,12 +109,13 @@ export function unlinkBlob(
   const blob = readBlob(transaction, repository, digest)
   if (blob === undefined) return 'absent'
   if (blob.referenced) return 'referenced'
-  transaction.remove(linkKey(digest, repository))
+  transaction.remove(linkKey(repository, digest))
+  transaction.remove(holderKey(digest, repository))
   transaction.remove(leaseKey(blob.leaseUntilMs, digest, repository))
-  const isHeld = transaction.keys({ ...below(linksPrefix(digest)), limit: 1 }).length > 0
+  const isHeld = transaction.keys({ ...below(holdersPrefix(digest)), limit: 1 }).length > 0
   if (!isHeld) {
     transaction.put(blobKey(digest), encodeBlob({ size: blob.size, state: 'live', leaseUntilMs }))
-    transaction.put(leaseKey(leaseUntilMs, digest), digest)
+    transaction.put(leaseKey(leaseUntilMs, digest), present)
   }
   return 'removed'
 }
@@ -119,7 +129,7 @@ export function endLease(
   const link = readLink(transaction, repository, digest)
   if (link?.leaseUntilMs === undefined) return
   transaction.remove(leaseKey(link.leaseUntilMs, digest, repository))
-  transaction.put(linkKey(digest, repository), encodeLease(undefined))
+  transaction.put(linkKey(repository, digest), encodeLease(undefined))
 }
 
 /** No manifest of the repository references the blob any more. Nothing where it is absent. */
@@ -141,12 +151,13 @@ function hold(
 ): void {
   const link = readLink(transaction, repository, digest)
   if (link === undefined) {
+    transaction.put(holderKey(digest, repository), present)
     // A sparse manifest may have named the blob before it came.
     const references = transaction.keys({
       ...below(referencesPrefix(repository, digest)),
       limit: 1,
     })
-    if (references.length > 0) transaction.put(linkKey(digest, repository), encodeLease(undefined))
+    if (references.length > 0) transaction.put(linkKey(repository, digest), encodeLease(undefined))
     else putLeasedLink(transaction, repository, digest, leaseUntilMs)
   } else if (link.leaseUntilMs !== undefined && link.leaseUntilMs < leaseUntilMs) {
     // Only ever later: another client may rely on the end that it was told of.
@@ -161,8 +172,8 @@ function putLeasedLink(
   digest: Digest,
   leaseUntilMs: number,
 ): void {
-  transaction.put(linkKey(digest, repository), encodeLease(leaseUntilMs))
-  transaction.put(leaseKey(leaseUntilMs, digest, repository), digest)
+  transaction.put(linkKey(repository, digest), encodeLease(leaseUntilMs))
+  transaction.put(leaseKey(leaseUntilMs, digest, repository), present)
 }
 
 function readLink(
@@ -170,7 +181,7 @@ function readLink(
   repository: RepositoryName,
   digest: Digest,
 ): Link | undefined {
-  const key = linkKey(digest, repository)
+  const key = linkKey(repository, digest)
   const text = reader.get(key)
   return text === undefined ? undefined : { leaseUntilMs: decodeLease(text, key) }
 }

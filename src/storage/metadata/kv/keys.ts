@@ -1,20 +1,22 @@
 // The key tree of a store: every key is built here, and taken apart here.
 //
-//   b!<digest>                               blob: size, state, lease of one that no repository holds
-//   l!<digest>!<repository>                  the repository holds the blob: its lease, none while referenced
-//   g!<time>!<digest>!<repository>           leases by their end, for GC; no repository: nobody holds the blob
-//   f!<repository>!<blob>!<manifest>         the manifest references the blob
-//   c!<repository>!<child>!<index>           the index references the child manifest
-//   m!<repository>!<digest>                  manifest: its media type; its body has the same key among bodies
-//   x!<repository>!<digest>                  what the manifest names, to undo it without parsing the body
-//   n!<repository>                           the repository holds a manifest
-//   t!<repository>!<tag>                     digest
-//   d!<repository>!<digest>!<tag>            the same, turned round
-//   h!<repository>!<tag>!<number>            moves of the tag, in their order
-//   r!<repository>!<subject>!<digest>        descriptor of a manifest that refers to the subject
-//   u!<id>                                   upload session
-//   s!<name>                                 the store's own: format, lock, probe
+//   r!<repository>!b!<blob>              the repository holds the blob: its lease, none while referenced
+//   r!<repository>!b!<blob>!<manifest>   the manifest references the blob
+//   r!<repository>!c!<child>!<index>     the index references the child manifest
+//   r!<repository>!d!<digest>!<tag>      the tag points at the digest
+//   r!<repository>!h!<tag>!<number>      moves of the tag, in their order
+//   r!<repository>!m!<digest>            manifest: its media type; among bodies the same key has its bytes
+//   r!<repository>!n!<digest>            what the manifest names, to undo it without parsing its bytes
+//   r!<repository>!s!<subject>!<digest>  descriptor of a manifest that refers to the subject
+//   r!<repository>!t!<tag>               the digest that the tag points at
+//   b!<digest>                           blob: size, state, lease of one that no repository holds
+//   b!<digest>!<repository>              the same link as above, turned round
+//   g!<time>!<digest>!<repository>       leases by their end, for GC; no repository: nobody holds the blob
+//   n!<repository>                       the repository holds a manifest
+//   u!<id>                               upload session
+//   s!<name>                             the store's own: format, lock, probe
 //
+// What changes together in a repository lies together: each page that a commit touches is written anew.
 // `!` sorts below every character of a name, tag or digest, so that `a` and `a-b` never mix.
 
 import type { Digest } from '../../../oci/digest.ts'
@@ -29,16 +31,33 @@ const afterSeparator = '"'
 const timeDigits = 15
 const numberDigits = 10
 
+/** The value of a row that says all it has to say by being there. */
+export const present = '1'
+
 export function blobKey(digest: Digest): string {
   return `b!${digest}`
 }
 
-export function linkKey(digest: Digest, repository: RepositoryName): string {
-  return `l!${digest}!${repository}`
+export function holderKey(digest: Digest, repository: RepositoryName): string {
+  return `b!${digest}!${repository}`
 }
 
-export function linksPrefix(digest: Digest): string {
-  return `l!${digest}`
+/** Below it are the repositories that hold the blob. */
+export function holdersPrefix(digest: Digest): string {
+  return `b!${digest}`
+}
+
+export function linkKey(repository: RepositoryName, blob: Digest): string {
+  return `r!${repository}!b!${blob}`
+}
+
+export function referenceKey(repository: RepositoryName, blob: Digest, manifest: Digest): string {
+  return `r!${repository}!b!${blob}!${manifest}`
+}
+
+/** Below it are the manifests that reference the blob. */
+export function referencesPrefix(repository: RepositoryName, blob: Digest): string {
+  return `r!${repository}!b!${blob}`
 }
 
 /** `repository` is absent for a blob that no repository holds. Units: `untilMs` since 1970. */
@@ -46,29 +65,21 @@ export function leaseKey(untilMs: number, digest: Digest, repository?: Repositor
   return `g!${String(untilMs).padStart(timeDigits, '0')}!${digest}!${repository ?? ''}`
 }
 
-export function referenceKey(repository: RepositoryName, blob: Digest, manifest: Digest): string {
-  return `f!${repository}!${blob}!${manifest}`
-}
-
-export function referencesPrefix(repository: RepositoryName, blob: Digest): string {
-  return `f!${repository}!${blob}`
-}
-
 export function childKey(repository: RepositoryName, child: Digest, index: Digest): string {
-  return `c!${repository}!${child}!${index}`
+  return `r!${repository}!c!${child}!${index}`
 }
 
-/** Of the record and, among bodies, of the body. */
+/** Of the record and, among bodies, of the bytes. */
 export function manifestKey(repository: RepositoryName, digest: Digest): string {
-  return `m!${repository}!${digest}`
+  return `r!${repository}!m!${digest}`
 }
 
 export function manifestsPrefix(repository: RepositoryName): string {
-  return `m!${repository}`
+  return `r!${repository}!m`
 }
 
 export function contentsKey(repository: RepositoryName, digest: Digest): string {
-  return `x!${repository}!${digest}`
+  return `r!${repository}!n!${digest}`
 }
 
 export const repositoriesPrefix = 'n'
@@ -78,35 +89,35 @@ export function repositoryKey(repository: RepositoryName): string {
 }
 
 export function tagKey(repository: RepositoryName, tag: Tag): string {
-  return `t!${repository}!${tag}`
+  return `r!${repository}!t!${tag}`
 }
 
 export function tagsPrefix(repository: RepositoryName): string {
-  return `t!${repository}`
+  return `r!${repository}!t`
 }
 
 export function tagOfDigestKey(repository: RepositoryName, digest: Digest, tag: Tag): string {
-  return `d!${repository}!${digest}!${tag}`
+  return `r!${repository}!d!${digest}!${tag}`
 }
 
 export function tagsOfDigestPrefix(repository: RepositoryName, digest: Digest): string {
-  return `d!${repository}!${digest}`
+  return `r!${repository}!d!${digest}`
 }
 
 export function moveKey(repository: RepositoryName, tag: Tag, number: number): string {
-  return `h!${repository}!${tag}!${String(number).padStart(numberDigits, '0')}`
+  return `r!${repository}!h!${tag}!${String(number).padStart(numberDigits, '0')}`
 }
 
 export function movesPrefix(repository: RepositoryName, tag: Tag): string {
-  return `h!${repository}!${tag}`
+  return `r!${repository}!h!${tag}`
 }
 
 export function referrerKey(repository: RepositoryName, subject: Digest, digest: Digest): string {
-  return `r!${repository}!${subject}!${digest}`
+  return `r!${repository}!s!${subject}!${digest}`
 }
 
 export function referrersPrefix(repository: RepositoryName, subject: Digest): string {
-  return `r!${repository}!${subject}`
+  return `r!${repository}!s!${subject}`
 }
 
 export const uploadsPrefix = 'u'

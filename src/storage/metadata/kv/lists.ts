@@ -11,8 +11,8 @@ import type { KeyValueReader } from './contract.ts'
 import { corrupt, decodeDescriptor } from './encoding.ts'
 import {
   below,
+  holdersPrefix,
   lastPart,
-  linksPrefix,
   referrersPrefix,
   repositoriesPrefix,
   repositoryKey,
@@ -46,7 +46,7 @@ export function repositoriesHolding(
   limit: number,
 ): RepositoryName[] {
   if (readBlobRecord(reader, digest)?.state !== 'live') return []
-  return repositoriesBelow(reader, linksPrefix(digest), { limit })
+  return repositoriesBelow(reader, holdersPrefix(digest), { limit })
 }
 
 export function listReferrers(

@@ -19,6 +19,7 @@ import {
   contentsKey,
   manifestKey,
   manifestsPrefix,
+  present,
   referenceKey,
   referencesPrefix,
   referrerKey,
@@ -103,13 +104,13 @@ function addRevision(transaction: KeyValueTransaction, put: ManifestPut): void {
   transaction.put(key, mediaType)
   transaction.putBody(key, bytes)
   transaction.put(contentsKey(repository, digest), encodeContents(contents))
-  transaction.put(repositoryKey(repository), repository)
+  transaction.put(repositoryKey(repository), present)
   for (const blob of contents.blobs) {
-    transaction.put(referenceKey(repository, blob, digest), digest)
+    transaction.put(referenceKey(repository, blob, digest), present)
     endLease(transaction, repository, blob)
   }
   for (const child of contents.children) {
-    transaction.put(childKey(repository, child, digest), digest)
+    transaction.put(childKey(repository, child, digest), present)
   }
   if (subject !== undefined && descriptor !== undefined) {
     transaction.put(referrerKey(repository, subject, digest), encodeDescriptor(descriptor))

@@ -11,6 +11,7 @@ import {
   lastPart,
   moveKey,
   movesPrefix,
+  present,
   tagKey,
   tagOfDigestKey,
   tagsOfDigestPrefix,
@@ -38,7 +39,7 @@ export function moveTag(
   if (from === to) return
   if (from !== undefined) transaction.remove(tagOfDigestKey(repository, from, tag))
   transaction.put(tagKey(repository, tag), to)
-  transaction.put(tagOfDigestKey(repository, to, tag), tag)
+  transaction.put(tagOfDigestKey(repository, to, tag), present)
   addMove(transaction, repository, tag, from === undefined ? { to, atMs } : { from, to, atMs })
 }
 
