@@ -26,6 +26,9 @@ export async function withUpload<T>(
 ): Promise<T | undefined> {
   // Asked first, so that a name nobody was given leaves no trace in the table.
   const known = await registry.metadata.readUpload(action.upload)
+  // One that ended without our knowledge, in another process or in a commit that reported a fault, must
+  // not be counted as open any longer.
+  if (known === undefined) registry.uploads.close(action.upload)
   if (known === undefined || known.repository !== action.repository) return undefined
   const writer = await registry.uploads.write(action.upload)
   try {
