@@ -3,7 +3,7 @@
 // node dist/bench/micro/ingest.js [directory] [bodyBytes] [bodies] [concurrent] [key=value …]
 // Keys are IngestPoolOptions. Prints one JSON line.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BodySink, RequestBody } from '../../src/http/body.ts'
 import { createIngestPool, type IngestPoolOptions } from '../../src/offload/ingest-pool.ts'
@@ -80,10 +80,14 @@ const chunk = new Uint8Array(numberOf('chunkBytes', chunkBytes)).fill(7)
 const work = await mkdtemp(join(directory, 'keelson-bench-'))
 const pool = createIngestPool(options)
 
-async function one(name: string): Promise<void> {
+let names = 0
+
+async function one(): Promise<void> {
+  names += 1
+  const path = join(work, `upload-${names}`)
   const outcome = await pool.receive(
     {
-      target: { kind: 'fs', path: join(work, name) },
+      target: { kind: 'fs', path },
       offset: 0,
       algorithm: 'sha256',
       hash: { kind },
@@ -93,12 +97,14 @@ async function one(name: string): Promise<void> {
     new SourceBody(bodyBytes, chunk, isAnnounced),
   )
   if (outcome.kind !== 'complete') throw new Error(outcome.kind)
+  // As a store does when the bytes are published, here without a second name.
+  await unlink(path)
 }
 
 async function drive(total: number): Promise<void> {
   let next = 0
-  const lane = async (_: unknown, index: number): Promise<void> => {
-    while (next++ < total) await one(`f${index}`)
+  const lane = async (): Promise<void> => {
+    while (next++ < total) await one()
   }
   await Promise.all(Array.from({ length: concurrent }, lane))
 }

@@ -1,7 +1,7 @@
 // Blobs in memory, for tests: nothing outlives the process.
 
 import type { Digest } from '../../../oci/digest.ts'
-import type { UploadId } from '../../../oci/upload-id.ts'
+import { parseUploadId, type UploadId } from '../../../oci/upload-id.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobReader, BlobStore, StagingTarget } from '../contract.ts'
 
@@ -56,8 +56,10 @@ export class MemoryBlobStore implements BlobStore {
   }
 
   async *listStaged(): AsyncGenerator<UploadId> {
-    // Only `staging` makes keys, from upload ids.
-    for (const key of [...this.#staged.keys()]) yield key as UploadId
+    for (const key of [...this.#staged.keys()]) {
+      const upload = parseUploadId(key)
+      if (upload !== undefined) yield upload
+    }
   }
 
   async *list(): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
