@@ -24,9 +24,9 @@ import { breaches } from '../../simulate/metadata-invariants.ts'
 import { needsTmpfs, withTmpfs } from '../../support/small-tmpfs.ts'
 import { needs } from '../../support/tools.ts'
 import { within } from '../../support/until.ts'
-import { startChild } from './child.ts'
 import { withFolder } from './folder.ts'
 import { lmdbOptions } from './lmdb-scene.ts'
+import { StoreChild } from './store-child.ts'
 
 const mapFull = Object.assign(new Error('MDB_MAP_FULL: planted'), { code: -30792 })
 
@@ -203,16 +203,10 @@ test('a full disk fails writes whole, and the store goes on', needsTmpfs, async 
 
 test('after a failed sync no write is acknowledged any more', needs('strace'), async (t) => {
   await withFolder(async (path) => {
-    const inject = ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=4']
-    const child = startChild(t, path, 'exclusive', 'fsync', [
-      'strace',
-      '-f',
-      '-qq',
-      '-o',
-      '/dev/null',
-      ...inject,
-    ])
-    assert.deepEqual(await child.next(), { kind: 'open' })
+    const inject = 'inject=fdatasync:error=EIO:when=4'
+    const wrap = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', inject]
+    const child = new StoreChild(t, path, { wrap })
+    await child.opened()
     let failedAt = 0
     for (let number = 0; failedAt === 0; number++) {
       assert.ok(number < 100, 'no sync failed')

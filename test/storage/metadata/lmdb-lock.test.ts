@@ -5,19 +5,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openLmdbMetadataStore } from '../../../src/storage/metadata/lmdb/open.ts'
 import { isKind } from '../../contract/metadata/scene.ts'
-import { startChild } from './child.ts'
 import { withFolder } from './folder.ts'
 import { lmdbOptions } from './lmdb-scene.ts'
+import { StoreChild } from './store-child.ts'
 
 test('an exclusive store refuses everybody else, and says who has it', async (t) => {
   await withFolder(async (path) => {
-    const child = startChild(t, path, 'exclusive')
-    assert.deepEqual(await child.next(), { kind: 'open' })
+    const child = new StoreChild(t, path)
+    await child.opened()
     for (const sharing of ['exclusive', 'shared'] as const) {
       const second = openLmdbMetadataStore(lmdbOptions(path, { sharing }))
       await assert.rejects(second, (error: Error) => {
         assert.ok(isKind('conflict')(error))
-        assert.match(error.message, new RegExp(`in use by process ${child.process.pid} `))
+        assert.match(error.message, new RegExp(`in use by process ${child.pid} `))
         assert.match(error.message, /\(exclusive, since \d{4}-\d\d-\d\dT.*stop that process/)
         return true
       })
@@ -30,8 +30,8 @@ test('an exclusive store refuses everybody else, and says who has it', async (t)
 
 test('a shared store takes others that share, and refuses one that does not', async (t) => {
   await withFolder(async (path) => {
-    const child = startChild(t, path, 'shared')
-    assert.deepEqual(await child.next(), { kind: 'open' })
+    const child = new StoreChild(t, path, { sharing: 'shared' })
+    await child.opened()
     const store = await openLmdbMetadataStore(lmdbOptions(path, { sharing: 'shared' }))
     await assert.rejects(openLmdbMetadataStore(lmdbOptions(path)), isKind('conflict'))
     await store.close()
@@ -53,17 +53,15 @@ test('one process cannot open an exclusive store twice', async () => {
 
 test('the store of a killed process is taken over, with what it had acknowledged', async (t) => {
   await withFolder(async (path) => {
-    const child = startChild(t, path, 'exclusive')
-    await child.next()
-    child.say({ kind: 'store', number: 1 })
-    const stored = await child.next()
-    assert.equal(stored.kind, 'stored')
+    const child = new StoreChild(t, path)
+    await child.opened()
+    await child.store({ kind: 'store', number: 1 })
     await child.kill()
     const notices: string[] = []
     const store = await openLmdbMetadataStore(
       lmdbOptions(path, { onNotice: (notice) => notices.push(notice) }),
     )
-    assert.match(notices.join('\n'), new RegExp(`taken over from process ${child.process.pid}`))
+    assert.match(notices.join('\n'), new RegExp(`taken over from process ${child.pid}`))
     assert.deepEqual(store.listRepositories({ limit: 9 }), ['library/app'])
     assert.equal(store.readerCheck(), 0)
     await store.close()
@@ -73,7 +71,7 @@ test('the store of a killed process is taken over, with what it had acknowledged
 test('of two that open at once exactly one wins', async (t) => {
   await withFolder(async (path) => {
     for (let round = 0; round < 4; round++) {
-      const children = [startChild(t, path, 'exclusive'), startChild(t, path, 'exclusive')]
+      const children = [new StoreChild(t, path), new StoreChild(t, path)]
       const answers = await Promise.all(children.map((child) => child.next()))
       assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['open', 'refused'])
       await Promise.all(children.map((child) => child.close()))

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openLmdbMetadataStore } from '../../../src/storage/metadata/lmdb/open.ts'
 import { app, latest, manifest, tag } from '../../contract/metadata/scene.ts'
-import { startChild } from './child.ts'
 import { withFolder } from './folder.ts'
 import { lmdbOptions } from './lmdb-scene.ts'
+import { StoreChild } from './store-child.ts'
 
 for (const [durability, rounds] of [
   ['none', 5_000],
@@ -15,17 +15,15 @@ for (const [durability, rounds] of [
 ] as const) {
   test(`${durability}: of ${rounds} puts in one process another reads none too late`, async (t) => {
     await withFolder(async (path) => {
-      const child = startChild(t, path, 'shared', durability)
-      assert.deepEqual(await child.next(), { kind: 'open' })
+      const child = new StoreChild(t, path, { sharing: 'shared', durability })
+      await child.opened()
       const options = lmdbOptions(path, { sharing: 'shared', durability })
       const store = await openLmdbMetadataStore(options)
       let stale = 0
       for (let number = 0; number < rounds; number++) {
-        child.say({ kind: 'store', number })
-        const stored = await child.next()
-        assert.ok(stored.kind === 'stored' && stored.number === number)
+        const stored = await child.store({ kind: 'store', number })
         store.refresh()
-        if (store.readTag(app, latest) !== stored.digest) stale++
+        if (store.readTag(app, latest) !== stored.name) stale++
         // The next read must not use the snapshot that this one takes as late as possible.
         store.readTag(app, latest)
       }
@@ -38,8 +36,8 @@ for (const [durability, rounds] of [
 
 test('two processes that write at once lose nothing of each other', async (t) => {
   await withFolder(async (path) => {
-    const child = startChild(t, path, 'shared', 'none')
-    await child.next()
+    const child = new StoreChild(t, path, { sharing: 'shared', durability: 'none' })
+    await child.opened()
     const store = await openLmdbMetadataStore(
       lmdbOptions(path, { sharing: 'shared', durability: 'none' }),
     )

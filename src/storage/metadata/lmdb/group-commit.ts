@@ -5,6 +5,7 @@ import { BufferedTransaction, type WriteTarget } from '../kv/buffered.ts'
 import type { Durability, KeyValueReader, KeyValueTransaction } from '../kv/contract.ts'
 import { type Databases, writeTarget } from './databases.ts'
 import { storageFault } from './fault.ts'
+import { lastCommitted, watchCommits } from './visibility.ts'
 
 export interface GroupCommitOptions {
   readonly databases: Databases
@@ -31,6 +32,12 @@ interface Done {
   readonly settle: () => void
 }
 
+interface Batch {
+  done: readonly Done[]
+  /** Absent until it runs. */
+  transactionId: number | undefined
+}
+
 // One batch writes while the one before it syncs. A third would only hold another of libuv's few threads.
 const batchesUnderWayMax = 2
 
@@ -42,7 +49,7 @@ export class GroupCommit {
   readonly #target: WriteTarget
   #queue: Pending[] = []
   #isStarting = false
-  #underWay = 0
+  readonly #batches = new Set<Batch>()
   /** Set for good when a commit failed in a way that leaves the state of the disk unknown. */
   #failure: StorageError | undefined
   #stalled = 0
@@ -51,6 +58,7 @@ export class GroupCommit {
   constructor(options: GroupCommitOptions) {
     this.#options = options
     this.#target = writeTarget(options.databases)
+    watchCommits(options.databases.root, () => this.#settleCommitted())
   }
 
   write<T>(durability: Durability, action: (transaction: KeyValueTransaction) => T): Promise<T> {
@@ -77,11 +85,10 @@ export class GroupCommit {
   }
 
   #startBatch(): void {
-    if (this.#isStarting || this.#underWay >= batchesUnderWayMax || this.#queue.length === 0) return
+    if (this.#isStarting || this.#batches.size >= batchesUnderWayMax || this.#queue.length === 0)
+      return
     this.#isStarting = true
-    this.#underWay++
     void this.#runBatch().finally(() => {
-      this.#underWay--
       this.#startBatch()
       this.#settleIdle()
     })
@@ -90,12 +97,14 @@ export class GroupCommit {
   /** Never rejects: every error goes to the writes of the batch. */
   async #runBatch(): Promise<void> {
     const { root } = this.#options.databases
-    let batch: readonly Done[] = []
-    const stall = this.#watch(() => batch)
+    const batch: Batch = { done: [], transactionId: undefined }
+    this.#batches.add(batch)
+    const stall = this.#watchStall(batch)
     try {
       const committed = root.transaction(() => {
         this.#isStarting = false
-        batch = this.#runQueued()
+        batch.transactionId = root.getWriteTxnId()
+        batch.done = this.#runQueued()
         // Not at once: inside the callback it would join this very transaction.
         queueMicrotask(() => this.#startBatch())
       })
@@ -103,14 +112,29 @@ export class GroupCommit {
       const flushed =
         this.#options.durability === 'none' ? undefined : root.flushed.then(undefined, () => {})
       await committed
-      for (const { pending, settle } of batch) if (pending.durability === 'visible') settle()
+      settleVisible(batch)
       await flushed
-      for (const { settle } of batch) settle()
+      for (const { settle } of batch.done) settle()
     } catch (cause) {
       await this.#failBatch(batch, cause)
     } finally {
-      this.#isStarting = false
+      // The package failed before it ran the batch; otherwise the next one may be starting already.
+      if (batch.transactionId === undefined) this.#isStarting = false
+      this.#batches.delete(batch)
       stall.end()
+    }
+  }
+
+  /** Writes that need not be durable are done as soon as everybody can read them. */
+  #settleCommitted(): void {
+    const { root } = this.#options.databases
+    const last = lastCommitted(root)
+    for (const batch of this.#batches) {
+      if (last === undefined || batch.transactionId === undefined) continue
+      if (batch.transactionId > last) continue
+      // A snapshot from before the commit would hide them from their own process.
+      root.resetReadTxn()
+      settleVisible(batch)
     }
   }
 
@@ -179,7 +203,7 @@ export class GroupCommit {
     }
   }
 
-  async #failBatch(batch: readonly Done[], cause: unknown): Promise<void> {
+  async #failBatch({ done }: Batch, cause: unknown): Promise<void> {
     const fault = storageFault(await commitCause(cause), this.#options.path)
     if (fault.kind !== 'full') {
       // After a failed sync the kernel may count lost pages as clean, so a later sync would lie.
@@ -189,19 +213,19 @@ export class GroupCommit {
       )
     }
     // A transaction that could not even begin would fail the queued ones too, again and again.
-    const queued = fault.kind === 'full' && batch.length > 0 ? [] : this.#queue.splice(0)
-    for (const { pending } of batch) pending.reject(fault)
+    const queued = fault.kind === 'full' && done.length > 0 ? [] : this.#queue.splice(0)
+    for (const { pending } of done) pending.reject(fault)
     for (const pending of queued) pending.reject(fault)
   }
 
-  #watch(batch: () => readonly Done[]): { end(): void } {
+  #watchStall(batch: Batch): { end(): void } {
     let isStuck = false
     const timer = setTimeout(() => {
       isStuck = true
       this.#stalled++
       this.#options.onNotice('metadata store refuses writes: a commit is stuck')
       const fault = new StorageError('unavailable', 'metadata store: the commit is stuck')
-      for (const { pending } of batch()) pending.reject(fault)
+      for (const { pending } of batch.done) pending.reject(fault)
       for (const pending of this.#queue.splice(0)) pending.reject(fault)
       this.#settleIdle()
     }, this.#options.stallAfterMs)
@@ -214,9 +238,13 @@ export class GroupCommit {
   }
 
   #settleIdle(): void {
-    if (this.#queue.length > 0 || this.#underWay > this.#stalled) return
+    if (this.#queue.length > 0 || this.#batches.size > this.#stalled) return
     this.#whenIdle?.()
   }
+}
+
+function settleVisible({ done }: Batch): void {
+  for (const { pending, settle } of done) if (pending.durability === 'visible') settle()
 }
 
 /** The package rejects with a general error, and a promise of the real one in it. */
