@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parseUploadId } from '../../../src/oci/upload-id.ts'
 import { openLmdbMetadataStore } from '../../../src/storage/metadata/lmdb/open.ts'
 import { app, latest, manifest, tag } from '../../contract/metadata/scene.ts'
 import { withFolder } from './folder.ts'
@@ -33,6 +34,32 @@ for (const [durability, rounds] of [
     })
   })
 }
+
+test('a session that one process has acknowledged, another reads at once', async (t) => {
+  await withFolder(async (path) => {
+    const child = new StoreChild(t, path, { sharing: 'shared' })
+    await child.opened()
+    const store = await openLmdbMetadataStore(lmdbOptions(path, { sharing: 'shared' }))
+    let stale = 0
+    for (let number = 0; number < 500; number++) {
+      // One that waits for the disk is under way at the same time.
+      child.say({ kind: 'store', number })
+      child.say({ kind: 'session' })
+      const names: string[] = []
+      while (names.length < 2) {
+        const stored = await child.next()
+        assert.ok(stored.kind === 'stored')
+        names.push(stored.name)
+        store.refresh()
+        const id = parseUploadId(stored.name)
+        if (id !== undefined && store.readUpload(id) === undefined) stale++
+      }
+    }
+    assert.equal(stale, 0)
+    await child.close()
+    await store.close()
+  })
+})
 
 test('two processes that write at once lose nothing of each other', async (t) => {
   await withFolder(async (path) => {

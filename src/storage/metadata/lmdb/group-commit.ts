@@ -5,7 +5,7 @@ import { BufferedTransaction, type WriteTarget } from '../kv/buffered.ts'
 import type { Durability, KeyValueReader, KeyValueTransaction } from '../kv/contract.ts'
 import { type Databases, writeTarget } from './databases.ts'
 import { storageFault } from './fault.ts'
-import { lastCommitted, watchCommits } from './visibility.ts'
+import { CommitWatch, type Writer } from './visibility.ts'
 
 export interface GroupCommitOptions {
   readonly databases: Databases
@@ -34,8 +34,9 @@ interface Done {
 
 interface Batch {
   done: readonly Done[]
-  /** Absent until it runs. */
+  /** Both absent until it runs. */
   transactionId: number | undefined
+  writer: Writer | undefined
 }
 
 // One batch writes while the one before it syncs. A third would only hold another of libuv's few threads.
@@ -47,6 +48,7 @@ const batchTimeMaxMs = 5
 export class GroupCommit {
   readonly #options: GroupCommitOptions
   readonly #target: WriteTarget
+  readonly #watch: CommitWatch
   #queue: Pending[] = []
   #isStarting = false
   readonly #batches = new Set<Batch>()
@@ -58,7 +60,7 @@ export class GroupCommit {
   constructor(options: GroupCommitOptions) {
     this.#options = options
     this.#target = writeTarget(options.databases)
-    watchCommits(options.databases.root, () => this.#settleCommitted())
+    this.#watch = new CommitWatch(options.databases.root, (writer) => this.#settleCommitted(writer))
   }
 
   write<T>(durability: Durability, action: (transaction: KeyValueTransaction) => T): Promise<T> {
@@ -97,13 +99,14 @@ export class GroupCommit {
   /** Never rejects: every error goes to the writes of the batch. */
   async #runBatch(): Promise<void> {
     const { root } = this.#options.databases
-    const batch: Batch = { done: [], transactionId: undefined }
+    const batch: Batch = { done: [], transactionId: undefined, writer: undefined }
     this.#batches.add(batch)
     const stall = this.#watchStall(batch)
     try {
       const committed = root.transaction(() => {
         this.#isStarting = false
         batch.transactionId = root.getWriteTxnId()
+        batch.writer = this.#watch.running
         batch.done = this.#runQueued()
         // Not at once: inside the callback it would join this very transaction.
         queueMicrotask(() => this.#startBatch())
@@ -126,14 +129,14 @@ export class GroupCommit {
   }
 
   /** Writes that need not be durable are done as soon as everybody can read them. */
-  #settleCommitted(): void {
-    const { root } = this.#options.databases
-    const last = lastCommitted(root)
+  #settleCommitted(writer: Writer): void {
     for (const batch of this.#batches) {
-      if (last === undefined || batch.transactionId === undefined) continue
-      if (batch.transactionId > last) continue
+      const { transactionId } = batch
+      // The writer says that it has committed, its number says what.
+      if (batch.writer !== writer || transactionId === undefined) continue
+      if (!this.#watch.isCommitted(transactionId)) continue
       // A snapshot from before the commit would hide them from their own process.
-      root.resetReadTxn()
+      this.#options.databases.root.resetReadTxn()
       settleVisible(batch)
     }
   }

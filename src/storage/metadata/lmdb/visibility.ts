@@ -2,38 +2,55 @@
 
 import type { RootDatabase } from 'lmdb'
 
-/** What the package calls for every write transaction, and what it is called back with. */
+/** What the package calls to write, and what it is called back with: batches to run, or the commit. */
 interface Environment {
   startWriting(address: number, callback: (status: number) => unknown): unknown
   info(): { readonly lastTxnId?: unknown }
 }
 
-// The package's callback status between the commit and its sync.
+// The package's callback status between a commit and its sync.
 const committedStatus = 1
 
-/**
- * Call `onCommit` whenever a commit may have become readable. Listens in on the package's own call, for
- * which it has no event: where another version makes it differently nothing is heard, and the promise
- * of the commit decides, later.
- */
-export function watchCommits(root: RootDatabase, onCommit: () => void): void {
-  const environment = environmentOf(root)
-  if (environment === undefined) return
-  const startWriting = environment.startWriting.bind(environment)
-  const listening: Environment['startWriting'] = (address, callback) =>
-    startWriting(address, (status) => {
-      const answer = callback(status)
-      if (status === committedStatus) onCommit()
-      return answer
-    })
-  // Defined, since the method of the class is read-only.
-  Object.defineProperty(environment, 'startWriting', { value: listening })
-}
+/** One thread of the package that writes one transaction; batches that join it have the same one. */
+export type Writer = object
 
-/** The latest transaction that can be read, by any process. Undefined where the package does not say. */
-export function lastCommitted(root: RootDatabase): number | undefined {
-  const last = environmentOf(root)?.info().lastTxnId
-  return typeof last === 'number' ? last : undefined
+/**
+ * Listens in on the package's own calls, for which it has no event. Where another version makes them
+ * differently nothing is heard, and the promise of each commit decides, later.
+ */
+export class CommitWatch {
+  readonly #environment: Environment | undefined
+  #running: Writer | undefined
+
+  constructor(root: RootDatabase, onCommit: (writer: Writer) => void) {
+    const environment = environmentOf(root)
+    this.#environment = environment
+    if (environment === undefined) return
+    const startWriting = environment.startWriting.bind(environment)
+    const listening: Environment['startWriting'] = (address, callback) => {
+      const writer: Writer = {}
+      return startWriting(address, (status) => {
+        this.#running = writer
+        const answer = callback(status)
+        this.#running = undefined
+        if (status === committedStatus) onCommit(writer)
+        return answer
+      })
+    }
+    // Defined, since the method of the class is read-only.
+    Object.defineProperty(environment, 'startWriting', { value: listening })
+  }
+
+  /** Inside a transaction: who writes it. */
+  get running(): Writer | undefined {
+    return this.#running
+  }
+
+  /** Whether the transaction of this number has been committed. False where that cannot be told. */
+  isCommitted(transactionId: number): boolean {
+    const last = this.#environment?.info().lastTxnId
+    return typeof last === 'number' && last >= transactionId
+  }
 }
 
 function environmentOf(root: RootDatabase): Environment | undefined {
