@@ -86,8 +86,7 @@ export class BodySession {
       return { result: { ok: true, hex, ...state, syncing }, synced: syncAndClose(file) }
     } catch (error) {
       const { code, message } = ingestFailure(error)
-      // A failed close leaves nothing to do: the descriptor is gone.
-      await opened?.file.close().catch(() => undefined)
+      await this.#giveUp(opened?.file)
       const unsynced = this.#isUnsynced ? { isUnsynced: true } : {}
       return { result: { ok: false, code, detail: message, ...unsynced } }
     }
@@ -97,7 +96,14 @@ export class BodySession {
   async abort(): Promise<void> {
     this.#isAborted = true
     const opened = await this.#settle()
-    await opened?.file.close().catch(() => undefined)
+    await this.#giveUp(opened?.file)
+  }
+
+  /** What came is not committed: on a full disk it would take the room that others could use. */
+  async #giveUp(file: StagedFile | undefined): Promise<void> {
+    await file?.cutBack(this.#plan.offset).catch(() => undefined)
+    // A failed close leaves nothing to do: the descriptor is gone.
+    await file?.close().catch(() => undefined)
   }
 
   async #settle(): Promise<OpenBody | undefined> {
@@ -111,14 +117,17 @@ export class BodySession {
   async #open(): Promise<OpenBody> {
     const { path, offset } = this.#plan
     if (offset === 0) return { file: await openFresh(path), hasher: await this.#newHasher() }
-    const { file, copyFrom } = await openContinued(path, offset)
+    const { file, copy } = await openContinued(path, offset)
     try {
-      return { file, hasher: await this.#hashKept(file, copyFrom) }
+      const hasher = await this.#hashKept(file, copy?.from)
+      await copy?.keep()
+      return { file, hasher }
     } catch (error) {
       await file.close()
+      await copy?.drop().catch(() => undefined)
       throw error
     } finally {
-      await copyFrom?.close()
+      await copy?.from.close()
     }
   }
 

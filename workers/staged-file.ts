@@ -8,6 +8,7 @@ import {
   ftruncate,
   open,
   read,
+  rename,
   type Stats,
   unlink,
   writev,
@@ -63,9 +64,13 @@ export async function openFresh(path: string): Promise<StagedFile> {
       return await openFlags(path, O_WRONLY | O_CREAT | O_EXCL)
     } catch (error) {
       if (!(error instanceof IngestFailure && error.systemCode === 'EEXIST')) throw error
-      await call((settle) => unlink(path, settle as Settle<void>)).catch(unlessAbsent)
+      await removeFile(path)
     }
   }
+}
+
+function removeFile(path: string): Promise<void> {
+  return call((settle) => unlink(path, settle as Settle<void>)).catch(unlessAbsent)
 }
 
 function unlessAbsent(error: unknown): void {
@@ -73,10 +78,19 @@ function unlessAbsent(error: unknown): void {
 }
 
 export interface ContinuedFile {
-  /** Ends at the offset, but for `copyFrom`, whose bytes are still to be written to it. */
+  /** Ends at the offset, but for a copy, whose bytes are still to be written. */
   readonly file: StagedFile
   /** Where the staged bytes are those of a published blob, which must not change. */
-  readonly copyFrom?: StagedFile
+  readonly copy?: CopyOfStaged
+}
+
+/** Stands beside what it copies till it is whole: the committed bytes are never without a file. */
+export interface CopyOfStaged {
+  readonly from: StagedFile
+  /** All bytes are written: take the place of what was copied. */
+  keep(): Promise<void>
+  /** Idempotent. */
+  drop(): Promise<void>
 }
 
 /** Open to append after the first `offset` bytes, and cut off what follows them. */
@@ -84,13 +98,22 @@ export async function openContinued(path: string, offset: number): Promise<Conti
   const file = await openExisting(path, offset, O_RDWR)
   try {
     const { nlink } = await file.stat()
-    if (nlink > 1) return { file: await openFresh(path), copyFrom: file }
+    if (nlink > 1) return await openCopy(path, file)
     await file.truncate(offset)
     return { file }
   } catch (error) {
     await file.close()
     throw error
   }
+}
+
+async function openCopy(path: string, from: StagedFile): Promise<ContinuedFile> {
+  const copyPath = `${path}.copy`
+  const file = await openFresh(copyPath)
+  const keep = (): Promise<void> => {
+    return call((settle) => rename(copyPath, path, settle as Settle<void>))
+  }
+  return { file, copy: { from, keep, drop: () => removeFile(copyPath) } }
 }
 
 /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */
@@ -145,6 +168,15 @@ export class StagedFile {
 
   truncate(length: number): Promise<void> {
     return call((settle) => ftruncate(this.#fd, length, settle as Settle<void>))
+  }
+
+  /**
+   * Give back the room of bytes that will not be committed. Not where the file has a second name: then
+   * it is a blob already, whoever published it.
+   */
+  async cutBack(length: number): Promise<void> {
+    const { nlink } = await this.stat()
+    if (nlink === 1) await this.truncate(length)
   }
 
   sync(): Promise<void> {
