@@ -38,6 +38,18 @@ export function puttingManifests(check: Check): void {
     assert.ok(Buffer.from(read!.bytes).equals(put.bytes))
   })
 
+  check('what was read stays what it was while others are read', async ({ store }) => {
+    const sizes = [1, 2048, 4095, 40_000, 70_000, 300_000, 4 * 1024 * 1024, 33_000, 10]
+    const puts = sizes.map((size) => manifest('', { bytes: Buffer.alloc(size, `${size} `) }))
+    for (const put of puts) await store.putManifest(put)
+    const reads = []
+    for (const { digest } of puts) reads.push(await store.readManifest(app, digest))
+    await store.putManifest(manifest('one more'))
+    for (const [i, { bytes }] of puts.entries()) {
+      assert.ok(Buffer.from(reads[i]!.bytes).equals(bytes), `${sizes[i]} bytes`)
+    }
+  })
+
   check('the bytes of a manifest outlive the buffer that brought them', async ({ store }) => {
     const put = manifest('pooled', { bytes: Buffer.from('pooled') })
     await store.putManifest(put)

@@ -52,12 +52,13 @@ export function encodeBlob({ size, state, leaseUntilMs }: BlobRecord): string {
 }
 
 export function decodeBlob(text: string, key: string): BlobRecord {
-  const [size, state, lease, rest] = text.split(' ')
+  const sizeEnd = text.indexOf(' ')
+  const stateEnd = text.indexOf(' ', sizeEnd + 1)
+  const size = decodeCount(text.slice(0, Math.max(0, sizeEnd)), key)
+  const state = text.slice(sizeEnd + 1, Math.max(0, stateEnd))
+  const leaseUntilMs = decodeLease(text.slice(stateEnd + 1), key)
   if (state !== 'live' && state !== 'condemned') throw corrupt(key)
-  if (size === undefined || lease === undefined || rest !== undefined) throw corrupt(key)
-  const leaseUntilMs = decodeLease(lease, key)
-  const record = { size: decodeCount(size, key), state } as const
-  return leaseUntilMs === undefined ? record : { ...record, leaseUntilMs }
+  return leaseUntilMs === undefined ? { size, state } : { size, state, leaseUntilMs }
 }
 
 export function encodeContents(contents: ManifestContents): string {
@@ -133,10 +134,15 @@ function decodeDigests(value: unknown, key: string): Digest[] {
   return value.map((item) => digestField(item, key))
 }
 
+/** Reads what `String(count)` writes, and nothing that merely means the same: no blank, sign or hex. */
 function decodeCount(text: string, key: string): number {
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (c < 0x30 || c > 0x39) throw corrupt(key)
+  }
   const count = Number(text)
-  // Number() takes blanks, signs and hex too; only what we write reads back as itself.
-  if (!isCount(count) || String(count) !== text) throw corrupt(key)
+  const isPadded = text.length > 1 && text.startsWith('0')
+  if (text === '' || isPadded || !isCount(count)) throw corrupt(key)
   return count
 }
 

@@ -26,7 +26,8 @@ export class LmdbReader implements KeyValueReader {
 
   getBody(key: string): Uint8Array | undefined {
     try {
-      return this.#bodies.get(key)
+      const shared = this.#bodies.getBinaryFast(key)
+      return shared === undefined ? undefined : copyOf(shared)
     } catch (cause) {
       throw storageFault(cause, this.#path)
     }
@@ -47,6 +48,15 @@ export class LmdbReader implements KeyValueReader {
       throw storageFault(cause, this.#path)
     }
   }
+}
+
+/** The package reads into one buffer, or shows its map: the next read or commit changes both. */
+function copyOf(shared: Uint8Array): Buffer {
+  // Of its one buffer the package sets `length` to what was read; its true length is that of the buffer.
+  const size = shared.length
+  const copy = Buffer.allocUnsafe(size)
+  copy.set(shared.byteLength === size ? shared : shared.subarray(0, size))
+  return copy
 }
 
 function rangeOptions({ start, end, limit, reverse }: KeyRange): RangeOptions {
