@@ -61,7 +61,6 @@ function hashFor(
 }
 
 /**
- * A body whose announced length is too great is refused before any of it is read.
  * Errors: OciError CONTENT_TOO_LARGE, SIZE_INVALID, BLOB_UPLOAD_INVALID (the client left, or a retry
  * took over; nobody may be there to read it). The session stays where it was. BLOB_UPLOAD_UNKNOWN where
  * its committed bytes are lost.
@@ -73,14 +72,12 @@ export async function receiveBody(
   registry: Registry,
   sync: boolean,
 ): Promise<Extract<IngestOutcome, { kind: 'complete' }>> {
-  const { blobBytesMax } = registry.limits
-  if (record.offset + (body.length ?? 0) > blobBytesMax) throw tooLarge(blobBytesMax)
   const plan: IngestPlan = {
     target: registry.blobs.staging(record.id),
     offset: record.offset,
     algorithm: record.algorithm,
     hash: hashFor(record, announced, registry),
-    bytesMax: blobBytesMax,
+    bytesMax: registry.limits.blobBytesMax,
     ...(announced.kind === 'in-order' ? { bytesExpected: announced.bytes } : {}),
     sync,
   }
@@ -89,7 +86,10 @@ export async function receiveBody(
     case 'complete':
       return outcome
     case 'too-large':
-      throw tooLarge(blobBytesMax)
+      throw new OciError('CONTENT_TOO_LARGE', {
+        message: 'the blob is larger than this registry accepts',
+        detail: { bytesMax: registry.limits.blobBytesMax },
+      })
     case 'length-differs':
       throw new OciError('SIZE_INVALID', {
         message: 'the body is not as long as Content-Range says',
@@ -109,12 +109,5 @@ export function throwLost(error: unknown): never {
   throw new OciError('BLOB_UPLOAD_UNKNOWN', {
     message: 'the bytes of this upload were lost; start a new one',
     cause: error,
-  })
-}
-
-function tooLarge(bytesMax: number): OciError {
-  return new OciError('CONTENT_TOO_LARGE', {
-    message: 'the blob is larger than this registry accepts',
-    detail: { bytesMax },
   })
 }
