@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { seededBytes } from '../support/images.ts'
+import { RawConnection } from '../support/raw-http.ts'
 import {
   type Algorithm,
   type Answer,
@@ -184,6 +185,27 @@ for (const setup of setups('alone', 'node', 'shared')) {
         }),
       )
       for (const answer of answers) await assertCreated(product, answer, repository, bytes)
+    })
+
+    test('a client that asks before it sends a body is told to go on, or refused', async () => {
+      const repository = product.repository()
+      const location = await product.client.startUpload(repository)
+      const bytes = Buffer.from('after 100')
+      const ask = async (line: string, length: number): Promise<RawConnection> => {
+        const connection = await RawConnection.open(product.server.port)
+        const head = `${line} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n`
+        connection.write(`${head}Content-Length: ${length}\r\n\r\n`)
+        return connection
+      }
+      const put = await ask(`PUT ${location}?digest=${digestOf(bytes)}`, bytes.length)
+      assert.equal((await put.reply()).status, 100)
+      put.write(bytes)
+      assert.equal((await put.reply()).status, 201)
+      const refused = await ask(`PUT /v2/${repository}/manifests/x`, 100_000_000)
+      let { status } = await refused.reply()
+      if (status === 100) status = (await refused.reply()).status
+      assert.equal(status, 413)
+      for (const connection of [put, refused]) connection.close()
     })
 
     test('a session belongs to its repository and to nobody else', async () => {

@@ -116,6 +116,32 @@ for (const setup of setups('alone', 'shared', 'memory')) {
       }
     })
 
+    test('a descriptor may carry its content as data, which must be that content', async () => {
+      const repository = product.repository()
+      await product.client.pushBlob(repository, emptyConfig)
+      const put = async (data: string): Promise<Answer> => {
+        const config = { ...descriptor(types.empty, emptyConfig), data }
+        const manifest = { schemaVersion: 2, mediaType: types.image, config, layers: [] }
+        return (await product.client.putManifest(repository, 'data', manifest)).answer
+      }
+      assertStatus(await put(emptyConfig.toString('base64')), 201)
+      for (const data of ['bm90', 'e30', 'not base64!']) {
+        assertRefused(await put(data), 400, 'MANIFEST_INVALID')
+      }
+    })
+
+    test('?ns= of clients that come as to a mirror changes nothing', async () => {
+      const repository = product.repository()
+      const manifest = await pushSampleBlobs(product.client, repository, 'mirror')
+      const { bytes } = await product.client.putManifest(repository, 'v1', manifest)
+      await assertServes(repository, 'v1?ns=docker.io', bytes, types.image)
+      const blob = `/v2/${repository}/blobs/${manifest.config.digest}?ns=docker.io`
+      assertStatus(await product.client.get(blob), 200)
+      await product.client.putManifest(repository, 'v1', { ...manifest, layers: [] })
+      const moved = await product.client.get(`/v2/${repository}/manifests/v1?ns=docker.io`)
+      assert.ok(!moved.body.equals(bytes))
+    })
+
     test('white space, unknown fields and their order are kept byte for byte', async () => {
       const repository = product.repository()
       const manifest = await pushSampleBlobs(product.client, repository, 'odd bytes')
