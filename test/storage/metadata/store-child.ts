@@ -16,6 +16,10 @@ export interface ChildOptions {
   readonly wrap?: readonly string[]
 }
 
+export interface Ended {
+  readonly kind: 'ended'
+}
+
 type Stored = Extract<ChildMessage, { readonly kind: 'stored' }>
 
 export class StoreChild {
@@ -24,6 +28,7 @@ export class StoreChild {
   readonly #exited: Promise<unknown>
   #wake: (() => void) | undefined
   #pid = 0
+  #hasEnded = false
 
   /** The child does not outlive the test. */
   constructor(t: TestContext, path: string, options: ChildOptions = {}) {
@@ -32,7 +37,10 @@ export class StoreChild {
     const url = import.meta.url.replace(/store-child\.(js|ts)$/, 'store-process.$1')
     const line = [...wrap, process.execPath, fileURLToPath(url), path, sharing, durability]
     this.#child = spawn(line[0]!, line.slice(1), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-    this.#exited = once(this.#child, 'exit')
+    this.#exited = once(this.#child, 'exit').then(() => {
+      this.#hasEnded = true
+      this.#wake?.()
+    })
     this.#child.on('message', (message: ChildMessage) => {
       this.#messages.push(message)
       this.#wake?.()
@@ -48,8 +56,8 @@ export class StoreChild {
     return this.#pid
   }
 
-  /** The next message that has not been taken yet. */
-  next(): Promise<ChildMessage> {
+  /** The next message that has not been taken yet; `ended` when none comes any more. */
+  next(): Promise<ChildMessage | Ended> {
     return within('a message of the child', this.#take(), 30_000)
   }
 
@@ -59,8 +67,9 @@ export class StoreChild {
     if (message.kind === 'open') this.#pid = message.pid
   }
 
+  /** A child that has ended by now shows by what it answers. */
   say(message: ParentMessage): void {
-    this.#child.send(message)
+    this.#child.send(message, () => {})
   }
 
   /** Say it, and wait for the answer, which must be a success. */
@@ -73,8 +82,7 @@ export class StoreChild {
 
   /** Close the store and end. */
   async close(): Promise<void> {
-    // A child that was refused ends by itself, perhaps at this very moment.
-    this.#child.send({ kind: 'close' } satisfies ParentMessage, () => {})
+    this.say({ kind: 'close' })
     await within('the end of the child', this.#exited, 30_000)
   }
 
@@ -84,10 +92,11 @@ export class StoreChild {
     await within('the end of the child', this.#exited, 30_000)
   }
 
-  async #take(): Promise<ChildMessage> {
+  async #take(): Promise<ChildMessage | Ended> {
     for (;;) {
       const message = this.#messages.shift()
       if (message !== undefined) return message
+      if (this.#hasEnded) return { kind: 'ended' }
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })

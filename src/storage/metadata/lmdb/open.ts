@@ -114,6 +114,7 @@ class LmdbKeyValueStore implements KeyValueStore {
   readonly #commits: GroupCommit
   readonly #isShared: boolean
   readonly #heartbeat: NodeJS.Timeout
+  #isRenewed = true
   #closing: Promise<void> | undefined
 
   constructor(databases: Databases, lock: StoreLock, options: LmdbOptions) {
@@ -132,11 +133,7 @@ class LmdbKeyValueStore implements KeyValueStore {
       onNotice,
       stallAfterMs,
     })
-    this.#heartbeat = setInterval(() => {
-      this.#commits
-        .write('visible', (transaction) => lock.renew(transaction))
-        .catch((error: Error) => onNotice(`cannot renew the store lock: ${error.message}`))
-    }, heartbeatEveryMs)
+    this.#heartbeat = setInterval(() => void this.#renew(onNotice), heartbeatEveryMs)
     this.#heartbeat.unref()
   }
 
@@ -155,6 +152,17 @@ class LmdbKeyValueStore implements KeyValueStore {
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  async #renew(onNotice: (notice: string) => void): Promise<void> {
+    try {
+      await this.#commits.write('visible', (transaction) => this.#lock.renew(transaction))
+      this.#isRenewed = true
+    } catch (error) {
+      // Once: what keeps it from being renewed mostly stays.
+      if (this.#isRenewed) onNotice(`metadata store lock cannot be renewed: ${error}`)
+      this.#isRenewed = false
+    }
   }
 
   async #close(): Promise<void> {

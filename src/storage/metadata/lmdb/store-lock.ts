@@ -51,9 +51,9 @@ export class StoreLock {
   acquire(transaction: KeyValueTransaction): readonly Holder[] {
     const holders = readHolders(transaction)
     const alive = holders.filter((holder) => isAlive(holder, this.#options))
-    const { sharing, path } = this.#options
+    const { sharing } = this.#options
     const rival = alive.find((holder) => sharing === 'exclusive' || holder.sharing === 'exclusive')
-    if (rival !== undefined) throw inUse(path, rival)
+    if (rival !== undefined) throw inUse(rival, this.#options)
     this.#put(transaction, [...alive, this.#holder()])
     return holders.filter((holder) => !alive.includes(holder))
   }
@@ -113,12 +113,16 @@ function isAlive(holder: Holder, options: LockOptions): boolean {
   return startTime === 'unknown' || startTime === holder.startTime
 }
 
-function inUse(path: string, rival: Holder): StorageError {
+function inUse(rival: Holder, { path, identity }: LockOptions): StorageError {
   const since = new Date(rival.sinceMs).toISOString()
+  const isForeign = rival.pidNamespace !== identity.pidNamespace
+  // A container that was just replaced by this one is seen to be gone only by its silence.
+  const advice = isForeign
+    ? `it runs in another container: stop it, or wait ${heartbeatAgeMaxMs / 1000} s where it is gone`
+    : 'stop that process, or let the running server do it'
   return new StorageError(
     'conflict',
-    `the metadata store ${path} is in use by process ${rival.pid} (${rival.sharing}, since ${since}): ` +
-      'stop that process, or let the running server do it',
+    `the metadata store ${path} is in use by process ${rival.pid} (${rival.sharing}, since ${since}): ${advice}`,
   )
 }
 
