@@ -10,6 +10,8 @@ export class HeaderBlock {
   readonly pairs: readonly HeaderPair[]
   readonly name: string
   readonly rest: string
+  #length = -1
+  #restWithLength = ''
 
   constructor(pairs: readonly HeaderPair[]) {
     this.pairs = pairs
@@ -19,6 +21,15 @@ export class HeaderBlock {
       first === undefined
         ? ''
         : first[1] + others.map(([name, value]) => `\r\n${name}: ${value}`).join('')
+  }
+
+  /** `rest` and a Content-Length. Remembered, since a block mostly goes with one body. */
+  restWithLength(length: number): string {
+    if (this.#length !== length) {
+      this.#length = length
+      this.#restWithLength = `${this.rest}\r\nContent-Length: ${length}`
+    }
+    return this.#restWithLength
   }
 
   with(...more: readonly HeaderPair[]): HeaderBlock {

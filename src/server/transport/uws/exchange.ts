@@ -176,35 +176,24 @@ export class UwsExchange implements Exchange {
     const { stopping } = this.#host
     const unread = this.#body instanceof UwsBody && this.#body.unread
     if (this.#body instanceof UwsBody) this.#body.discard()
-    this.#writeHead(reply.status, reply.headers)
+    const length = this.#lengthWithoutBody(reply)
+    const closes = stopping || (reply.kind === 'whole' && reply.closeConnection === true)
+    // After endWithoutBody(length) uWS waits for a body and ends the connection, which is right only
+    // where it is to end; otherwise the length is one of our own headers.
+    const writesLength = length !== undefined && !closes
+    this.#writeHead(reply.status, reply.headers, writesLength ? length : undefined)
     // A client that is still writing a large body had better stop and open a new connection.
     if (unread) res.writeHeader('Connection', 'close')
-    switch (reply.kind) {
-      case 'whole': {
-        const closes = stopping || reply.closeConnection === true
-        if (this.method === 'HEAD') this.#endHead(reply.body?.length ?? 0, closes)
-        else res.end(reply.body, closes)
-        break
-      }
-      case 'head':
-        this.#endHead(reply.length, stopping)
-        break
-      case 'empty':
-        this.#endWithoutBody()
-        break
-    }
+    if (length !== undefined && closes) res.endWithoutBody(length, true)
+    else if (length !== undefined || reply.kind !== 'whole') this.#endWithoutBody()
+    else res.end(reply.body, closes)
     this.#finish()
   }
 
-  #endHead(length: number, closes: boolean): void {
-    // After endWithoutBody(length) uWS waits for a body and ends the connection, which is right only
-    // where it is to end.
-    if (closes) {
-      this.#res.endWithoutBody(length, true)
-    } else {
-      this.#res.writeHeader('Content-Length', String(length))
-      this.#endWithoutBody()
-    }
+  /** What a reply to HEAD states as its length; undefined where there is a body, or no length. */
+  #lengthWithoutBody(reply: UnstreamedReply): number | undefined {
+    if (reply.kind === 'head') return reply.length
+    return reply.kind === 'whole' && this.method === 'HEAD' ? (reply.body?.length ?? 0) : undefined
   }
 
   // Any argument, even undefined, makes uWS write a Content-Length of its own.
@@ -213,10 +202,11 @@ export class UwsExchange implements Exchange {
     this.#res.endWithoutBody()
   }
 
-  #writeHead(status: number, headers: HeaderBlock): void {
+  #writeHead(status: number, headers: HeaderBlock, length?: number): void {
     this.#res.writeStatus(statusLines.get(status) ?? String(status))
     // One call writes all lines: uWS copies the value as it is.
-    if (headers.name !== '') this.#res.writeHeader(headers.name, headers.rest)
+    const lines = length === undefined ? headers.rest : headers.restWithLength(length)
+    if (headers.name !== '') this.#res.writeHeader(headers.name, lines)
   }
 
   #stream(status: number, headers: HeaderBlock, source: ByteSource): void {

@@ -4,6 +4,8 @@ import type { HttpResponse } from 'uWebSockets.js'
 import type { ByteSource } from '../../../http/reply.ts'
 
 const scratchBytes = 512 * 1024
+// What is read for a socket that takes little at a time.
+const readBytesMin = 128 * 1024
 const waitBytes = 128 * 1024
 const waitBuffersKept = 64
 // After so much in one go, other connections get their turn.
@@ -11,9 +13,25 @@ const turnBytesMax = 4 * 1024 * 1024
 
 /** Buffers of one listener's streams: one for bytes at hand, a few for reads that wait. */
 export class StreamBuffers {
-  /** Shared: valid until the next turn of the event loop. */
+  /** Shared: holds what the last stream to use it read. */
   readonly scratch: Uint8Array = new Uint8Array(scratchBytes)
   readonly #free: Uint8Array[] = []
+  #reader: object | undefined
+  #start = 0
+  #end = 0
+
+  /** The scratch now holds bytes `start` to `end` of what this reader reads. */
+  hold(reader: object, start: number, end: number): void {
+    this.#reader = reader
+    this.#start = start
+    this.#end = end
+  }
+
+  /** What is still held of this reader's bytes from `position` on; undefined where nothing is. */
+  held(reader: object, position: number): Uint8Array | undefined {
+    if (this.#reader !== reader || position < this.#start || position >= this.#end) return undefined
+    return this.scratch.subarray(position - this.#start, this.#end - this.#start)
+  }
 
   take(): Uint8Array {
     return this.#free.pop() ?? new Uint8Array(waitBytes)
@@ -42,6 +60,8 @@ export class Stream {
   readonly #host: StreamHost
   readonly #source: ByteSource
   #position = 0
+  #writableAt = 0
+  #readBytes = scratchBytes
   #headSent = false
   #waiting = false
   #over = false
@@ -57,18 +77,18 @@ export class Stream {
   }
 
   run(): void {
-    const { scratch } = this.#host.buffers
     let turn = 0
     try {
       // A turn put off and a writable socket may both come here, the second behind the last byte.
       while (!this.#over && !this.#host.isAborted()) {
-        const read = this.#source.readNow(this.#position, this.#bounded(scratch))
-        if (read === undefined) {
+        const chunk = this.#atHand()
+        if (chunk === undefined) {
           this.#wait()
           return
         }
-        if (!this.#send(scratch.subarray(0, read))) return
-        turn += read
+        const { length } = chunk
+        if (!this.#send(chunk)) return
+        turn += length
         if (turn >= turnBytesMax) {
           setImmediate(() => this.run())
           return
@@ -77,6 +97,18 @@ export class Stream {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  // The socket mostly takes a part; while no other stream comes between, the rest need not be read again.
+  #atHand(): Uint8Array | undefined {
+    const { buffers } = this.#host
+    const held = buffers.held(this, this.#position)
+    if (held !== undefined) return held
+    const target = this.#bounded(buffers.scratch.subarray(0, this.#readBytes))
+    const read = this.#source.readNow(this.#position, target)
+    if (read === undefined) return undefined
+    buffers.hold(this, this.#position, this.#position + read)
+    return buffers.scratch.subarray(0, read)
   }
 
   #fail(error: unknown): void {
@@ -132,8 +164,11 @@ export class Stream {
     return ok
   }
 
-  // The socket says how far it really came; the rest is read again, which costs less than keeping it.
+  // The socket says how far it really came. It will take about as much the next time.
   #onWritable(offset: number): boolean {
+    const taken = offset - this.#writableAt
+    this.#writableAt = offset
+    this.#readBytes = Math.min(scratchBytes, Math.max(readBytesMin, taken))
     this.#position = offset
     if (!this.#waiting) this.run()
     return true
