@@ -53,12 +53,8 @@ async function claim(action: InUpload, registry: Registry): Promise<UploadRecord
   if (record === undefined) return undefined
   if (record.owner === owner && !shared) return record
   try {
-    return await metadata.claimUpload(
-      action.upload,
-      owner,
-      registry.now(),
-      // Alone on the store, any other owner is a process that is gone.
-      (held) => !shared || held.owner === undefined || !registry.isOwnerAlive(held.owner),
+    return await metadata.claimUpload(action.upload, owner, registry.now(), (held) =>
+      isAbandoned(held, registry),
     )
   } catch (error) {
     if (error instanceof StorageError && error.kind === 'conflict') {
@@ -70,6 +66,11 @@ async function claim(action: InUpload, registry: Registry): Promise<UploadRecord
     }
     throw error
   }
+}
+
+/** Nobody holds the session, or somebody who is gone: alone on the store, anybody else is. */
+export function isAbandoned(record: UploadRecord, registry: Registry): boolean {
+  return !registry.shared || record.owner === undefined || !registry.isOwnerAlive(record.owner)
 }
 
 /** Give a session up without having changed it, so that another process may take it at once. */

@@ -19,32 +19,24 @@ const accepted: Reply = {
 
 /** By tag only the tag goes; by digest the manifest and its tags. Source: distribution-spec end-9. */
 export async function deleteManifest(action: DeleteManifest, registry: Registry): Promise<Reply> {
-  const { metadata } = registry
+  const { limits, metadata, replies } = registry
   const { repository, reference } = action
   const now = registry.now()
-  try {
-    const found =
-      reference.kind === 'tag'
-        ? await metadata.deleteTag(repository, reference.tag, now)
-        : await metadata.deleteManifest(
-            repository,
-            reference.digest,
-            now,
-            now + registry.limits.graceMs,
-          )
-    return found ? accepted : unknownReply('MANIFEST_UNKNOWN')
-  } finally {
-    registry.replies.invalidate()
-  }
+  const found = await replies.during(() =>
+    reference.kind === 'tag'
+      ? metadata.deleteTag(repository, reference.tag, now)
+      : metadata.deleteManifest(repository, reference.digest, now, now + limits.graceMs),
+  )
+  return found ? accepted : unknownReply('MANIFEST_UNKNOWN')
 }
 
 /** Source: distribution-spec end-10. Errors: OciError DENIED (409) while a manifest names the blob. */
 export async function deleteBlob(action: DeleteBlob, registry: Registry): Promise<Reply> {
   const leaseUntilMs = registry.now() + registry.limits.graceMs
   const { metadata, replies } = registry
-  const result = await metadata
-    .unlinkBlob(action.repository, action.digest, leaseUntilMs)
-    .finally(() => replies.invalidate())
+  const result = await replies.during(() =>
+    metadata.unlinkBlob(action.repository, action.digest, leaseUntilMs),
+  )
   switch (result) {
     case 'removed':
       return accepted

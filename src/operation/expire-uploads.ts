@@ -1,17 +1,23 @@
 // Upload sessions that nobody goes on with end on their own clock, apart from garbage collection.
 
 import type { UploadId } from '../oci/upload-id.ts'
+import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
+import { isAbandoned, releaseUnchanged } from './claim-upload.ts'
 import type { Registry } from './registry.ts'
 
 const pageSize = 256
 const intervalMsMax = 10 * 60 * 1000
 
-/** Remove every session without a request for `expiryMs`, and its staged bytes. Answers how many. */
+/**
+ * Remove every session without a request for `expiryMs`, and its staged bytes; also bytes whose session
+ * has ended without them, because of a crash or a fault. Answers how many sessions.
+ */
 export async function expireUploads(registry: Registry, expiryMs: number): Promise<number> {
   let after: UploadId | undefined
   let removed = 0
   for (;;) {
+    if (registry.shared) registry.metadata.refresh()
     const page = await registry.metadata.listUploads({
       limit: pageSize,
       ...(after === undefined ? {} : { after }),
@@ -20,25 +26,64 @@ export async function expireUploads(registry: Registry, expiryMs: number): Promi
       if (await expire(record, registry, expiryMs)) removed += 1
     }
     after = page.at(-1)?.id
-    if (after === undefined || page.length < pageSize) return removed
+    if (after === undefined || page.length < pageSize) break
   }
+  await discardOrphans(registry)
+  return removed
 }
 
 async function expire(
-  record: UploadRecord,
+  listed: UploadRecord,
   registry: Registry,
   expiryMs: number,
 ): Promise<boolean> {
-  if (registry.now() - record.touchedAtMs < expiryMs) return false
+  const { blobs, metadata, uploads } = registry
+  const isIdle = ({ touchedAtMs }: UploadRecord): boolean => {
+    return registry.now() - touchedAtMs >= expiryMs
+  }
   // A body that takes longer than the expiry touches its record only at its end.
-  if (registry.uploads.isWriting(record.id)) return false
-  if (registry.shared && record.owner !== undefined && registry.isOwnerAlive(record.owner)) {
+  if (!isIdle(listed) || uploads.isWriting(listed.id) || !isAbandoned(listed, registry)) {
     return false
   }
-  await registry.metadata.removeUpload(record.id)
-  registry.uploads.close(record.id)
-  await registry.blobs.discard(record.id)
-  return true
+  const writer = await uploads.write(listed.id)
+  try {
+    // A request may have come since the list was made; from here on none can.
+    const record = await metadata.readUpload(listed.id)
+    if (record !== undefined && !(isIdle(record) && (await isTaken(record, registry)))) return false
+    await metadata.removeUpload(listed.id)
+    uploads.close(listed.id)
+    await blobs.discard(listed.id)
+    return record !== undefined
+  } finally {
+    writer.end()
+  }
+}
+
+/** Whether the session is ours alone, and nobody has held it since `record` was read. */
+async function isTaken(record: UploadRecord, registry: Registry): Promise<boolean> {
+  if (!registry.shared) return true
+  const { metadata, owner } = registry
+  const now = registry.now()
+  const claimed = await metadata
+    .claimUpload(record.id, owner, now, (held) => isAbandoned(held, registry))
+    .catch(unlessHeld)
+  if (claimed === undefined) return false
+  if (claimed.fence === record.fence + 1) return true
+  await releaseUnchanged(claimed, registry)
+  return false
+}
+
+function unlessHeld(error: unknown): undefined {
+  if (!(error instanceof StorageError && error.kind === 'conflict')) throw error
+}
+
+async function discardOrphans(registry: Registry): Promise<void> {
+  const { blobs, metadata, shared } = registry
+  for await (const id of blobs.listStaged()) {
+    if (shared) metadata.refresh()
+    // A record is made before the first byte is staged, so one that is absent is gone for good.
+    if ((await metadata.readUpload(id)) === undefined) await blobs.discard(id)
+  }
 }
 
 /** Runs `expireUploads` now and then until stopped; at most one run at a time. */

@@ -36,12 +36,7 @@ export async function putManifest(
     ...defaultManifestLimits,
     descriptorsMax: limits.descriptorsMax,
   })
-  try {
-    await store(action, manifest, digest, bytes, registry)
-  } finally {
-    // Also after a fault: it may have come after the commit.
-    registry.replies.invalidate()
-  }
+  await registry.replies.during(() => store(action, manifest, digest, bytes, registry))
   return createdReply(action, manifest, digest, registry)
 }
 

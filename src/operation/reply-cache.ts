@@ -28,6 +28,7 @@ export class ReplyCache {
   readonly #bytesMax: number
   #bytes = 0
   #version = 0
+  #writing = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -37,9 +38,18 @@ export class ReplyCache {
     return this.#version
   }
 
-  /** A write is visible to readers: what was kept before has to be looked up again. */
-  invalidate(): void {
-    this.#version += 1
+  /**
+   * Run a write. It becomes visible at some moment of it that nobody tells, so that what is kept is
+   * looked up again from its begin to its end, also where it ends in a fault.
+   */
+  async during<T>(write: () => Promise<T>): Promise<T> {
+    this.#writing += 1
+    try {
+      return await write()
+    } finally {
+      this.#writing -= 1
+      this.#version += 1
+    }
   }
 
   /** What was kept, right or not. */
@@ -49,7 +59,7 @@ export class ReplyCache {
 
   /** Whether no write has come since: the entry can be sent without a look at the store. */
   isCurrent(kept: KeptReply): boolean {
-    return kept.version === this.#version
+    return this.#writing === 0 && kept.version === this.#version
   }
 
   set(action: Action, kept: KeptReply): void {

@@ -30,12 +30,16 @@ export async function startUpload(
     return sessionReply(registry, await openSession(repository, action.algorithm, registry))
   }
   const record = await openSession(repository, digestAlgorithm(digest), registry)
+  // Nobody else knows the session; this keeps it from expiring under a body that takes its time.
+  const writer = await registry.uploads.write(record.id)
   try {
     return await receiveAndCommit(record, digest, request, registry)
   } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
     await dropSession(record.id, registry)
     throw error
+  } finally {
+    writer.end()
   }
 }
 
@@ -91,6 +95,7 @@ async function openSession(
     startedAtMs: now,
     touchedAtMs: now,
   }
+  if (registry.uploads.isFull) await forgetEnded(registry)
   registry.uploads.open(id)
   try {
     await registry.metadata.createUpload(record)
@@ -99,4 +104,11 @@ async function openSession(
     throw error
   }
   return record
+}
+
+// Sessions that were begun here and ended in another process are still counted here.
+async function forgetEnded({ metadata, uploads }: Registry): Promise<void> {
+  for (const id of uploads.idleToCheck()) {
+    if ((await metadata.readUpload(id)) === undefined) uploads.close(id)
+  }
 }

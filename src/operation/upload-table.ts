@@ -8,6 +8,8 @@ import type { UploadId } from '../oci/upload-id.ts'
 const openIdleMs = 5 * 60 * 1000
 // A retry may push aside a request whose client has been silent for so long.
 const supersedeIdleMs = 5 * 1000
+// A client that is refused again and again must not cost a look at every session each time.
+const checkEveryMs = 1000
 
 interface Entry {
   touchedAtMs: number
@@ -26,6 +28,7 @@ export class UploadTable {
   readonly #sessionsMax: number
   readonly #now: () => number
   readonly #entries = new Map<UploadId, Entry>()
+  #checkedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(sessionsMax: number, now: () => number) {
     this.#sessionsMax = sessionsMax
@@ -36,10 +39,22 @@ export class UploadTable {
     return this.#entries.size
   }
 
+  get isFull(): boolean {
+    return this.#entries.size >= this.#sessionsMax
+  }
+
+  /** Sessions that nobody writes, whose records may be gone. None soon after it was asked before. */
+  idleToCheck(): readonly UploadId[] {
+    const now = this.#now()
+    if (now - this.#checkedAtMs < checkEveryMs) return []
+    this.#checkedAtMs = now
+    return [...this.#entries].flatMap(([id, { writer }]) => (writer === undefined ? [id] : []))
+  }
+
   /** A new session. Errors: OciError TOO_MANY_REQUESTS. */
   open(id: UploadId): void {
-    if (this.#entries.size >= this.#sessionsMax) this.#forgetIdle()
-    if (this.#entries.size >= this.#sessionsMax) {
+    if (this.isFull) this.#forgetIdle()
+    if (this.isFull) {
       throw new OciError('TOO_MANY_REQUESTS', {
         message: 'too many uploads are open',
         headers: [['Retry-After', '5']],
