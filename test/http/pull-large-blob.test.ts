@@ -32,14 +32,14 @@ for (const setup of setups('alone', 'node')) {
       assertStatus(await product.client.get(target), 200)
       const before = residentBytes(product.server.pid)
       const responses = await Promise.all(
-        Array.from({ length: 4 }, () => product.client.open('GET', target)),
+        Array.from({ length: 2 }, () => product.client.open('GET', target)),
       )
       for (const response of responses) {
         response.pause()
         await once(response, 'readable')
       }
       // Nobody reads: what the kernel and the client buffer is all that can leave the server.
-      assert.ok(residentBytes(product.server.pid) - before < 32 * mebibyte)
+      assert.ok(residentBytes(product.server.pid) - before < 16 * mebibyte)
       const sums = await Promise.all(
         responses.map(async (response) => {
           const hash = createHash('sha256')
@@ -47,7 +47,7 @@ for (const setup of setups('alone', 'node')) {
           return `sha256:${hash.digest('hex')}`
         }),
       )
-      assert.deepEqual(sums, [digest, digest, digest, digest])
+      assert.deepEqual(sums, [digest, digest])
     })
 
     test('open ranges are served side by side while their readers leave early', async () => {
@@ -88,7 +88,7 @@ for (const setup of setups('alone', 'node')) {
 
     test('a connection carries one request after the other, large answers between small ones', async () => {
       const connection = await RawConnection.open(product.server.port)
-      for (const path of ['/v2/', target, '/v2/', target]) {
+      for (const path of ['/v2/', target, '/v2/']) {
         connection.write(`GET ${path} HTTP/1.1\r\nHost: registry\r\n\r\n`)
         const { status, body } = await connection.reply({ deadlineMs: 30_000 })
         assert.equal(status, 200)
