@@ -1,28 +1,23 @@
-// Names a process so that another one on the same host can tell whether it still runs.
+// Names a process in records, so that another one can tell whether it still runs.
 
-import { readFileSync } from 'node:fs'
+import { ownIdentity, startTimeOf } from './process-table.ts'
 
-// Fields of /proc/<pid>/stat after the command's closing parenthesis; the start time is the 22nd of all.
-const startTimeField = 19
-
-/** `<pid>:<start time in clock ticks since boot>`: unlike a pid alone, never used twice in one boot. */
+/** Unlike a pid alone, never used twice, also after a restart of the host and beside containers. */
 export function processIdentity(): string {
-  return `${process.pid}:${startTime(process.pid) ?? 'unknown'}`
+  const { pid, startTime, bootId, pidNamespace } = ownIdentity()
+  return [pid, startTime, bootId, pidNamespace].join('/')
 }
 
-/** False only where it is certain: an unreadable or foreign form counts as alive. */
+/**
+ * False only where it is certain, since whoever takes over from a living process mixes its bytes with
+ * that one's: what is unreadable, of an unknown form, or in a container of its own counts as alive.
+ */
 export function isProcessAlive(identity: string): boolean {
-  const [pid, started] = identity.split(':')
-  if (pid === undefined || started === undefined || started === 'unknown') return true
-  return startTime(Number(pid)) === started
-}
-
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The command may itself hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[startTimeField]
-  } catch {
-    return undefined
-  }
+  const [pid = '', startTime = '', bootId = '', pidNamespace = ''] = identity.split('/')
+  const own = ownIdentity()
+  if (startTime === '' || bootId === '' || own.bootId === '') return true
+  if (bootId !== own.bootId) return false
+  if (pidNamespace === '' || pidNamespace !== own.pidNamespace) return true
+  const found = startTimeOf(Number(pid))
+  return found === 'unknown' || found === startTime
 }

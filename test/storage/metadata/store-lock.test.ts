@@ -3,8 +3,6 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ProcessIdentity } from '../../../src/storage/metadata/lmdb/process-table.ts'
-import { ownIdentity, startTimeOf } from '../../../src/storage/metadata/lmdb/process-table.ts'
 import {
   type Holder,
   readHolders,
@@ -12,6 +10,8 @@ import {
   StoreLock,
 } from '../../../src/storage/metadata/lmdb/store-lock.ts'
 import { MemoryKeyValueStore } from '../../../src/storage/metadata/memory/store.ts'
+import type { ProcessIdentity } from '../../../src/storage/process-table.ts'
+import { ownIdentity, startTimeOf } from '../../../src/storage/process-table.ts'
 import { isKind } from '../../contract/metadata/scene.ts'
 
 const first: ProcessIdentity = { pid: 7, startTime: '100', bootId: 'boot', pidNamespace: 'pid:1' }

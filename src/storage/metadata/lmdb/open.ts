@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { StorageError } from '../../error.ts'
+import { ownIdentity, startTimeOf } from '../../process-table.ts'
 import { BufferedTransaction } from '../kv/buffered.ts'
 import type { Durability, KeyValueStore, KeyValueTransaction } from '../kv/contract.ts'
 import { formatKey } from '../kv/keys.ts'
@@ -9,7 +10,6 @@ import { KeyValueMetadataStore } from '../kv/store.ts'
 import { type Databases, type OpenRoot, openDatabases, writeTarget } from './databases.ts'
 import { storageFault } from './fault.ts'
 import { GroupCommit } from './group-commit.ts'
-import { ownIdentity, startTimeOf } from './process-table.ts'
 import { LmdbReader } from './reader.ts'
 import { heartbeatEveryMs, type Sharing, StoreLock } from './store-lock.ts'
 

@@ -1,10 +1,10 @@
 // The lock of a store: who uses it, as a record inside it. A dead holder is passed over.
 
 import { StorageError } from '../../error.ts'
+import type { ProcessIdentity } from '../../process-table.ts'
 import type { KeyValueReader, KeyValueTransaction } from '../kv/contract.ts'
 import { corrupt, countField, decodeObject, textField } from '../kv/encoding.ts'
 import { lockKey } from '../kv/keys.ts'
-import type { ProcessIdentity } from './process-table.ts'
 
 /** `exclusive` is alone on the store; `shared` bears others that are `shared` too. */
 export type Sharing = 'exclusive' | 'shared'

@@ -1,6 +1,6 @@
 // Which processes of this host still run, as far as /proc tells.
 
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** A process, so that another one with the same pid is not taken for it. */
 export interface ProcessIdentity {
@@ -28,14 +28,27 @@ export function ownIdentity(): ProcessIdentity {
 /** Start time of a running process of our own pid namespace: `unknown` where it hides. */
 export function startTimeOf(pid: number): string | 'gone' | 'unknown' {
   const stat = readStat(pid)
-  // A zombie holds nothing any more; its parent merely has not asked for it.
-  if (stat !== undefined) return stat.state === 'Z' || stat.state === 'X' ? 'gone' : stat.startTime
+  if (stat !== undefined) return isOver(pid, stat.state) ? 'gone' : stat.startTime
   try {
     process.kill(pid, 0)
     return 'unknown'
   } catch (error) {
     const isAbsent = error instanceof Error && 'code' in error && error.code === 'ESRCH'
     return isAbsent ? 'gone' : 'unknown'
+  }
+}
+
+/**
+ * A zombie holds nothing any more; its parent merely has not asked for it. But its threads may outlive
+ * its first one by the end of a system call, such as a write.
+ */
+function isOver(pid: number, state: string): boolean {
+  if (state !== 'Z') return state === 'X'
+  try {
+    return readdirSync(`/proc/${pid}/task`).length <= 1
+  } catch {
+    // Gone between the two looks, or hidden: the next look tells.
+    return false
   }
 }
 
