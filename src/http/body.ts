@@ -15,7 +15,10 @@ export interface BodySink {
 export interface RequestBody {
   /** In bytes, as announced; undefined for chunked transfer coding; 0 where there is none. */
   readonly length: number | undefined
-  /** Start taking the body; may call the sink before it returns. The body is not paused afterwards. */
+  /**
+   * Start taking the body; may call the sink before it returns. The body is not paused afterwards.
+   * After an abort, or once a reply was sent, the sink hears of an abort at once.
+   */
   consume(sink: BodySink): void
   /** Stop reading from the socket. Idempotent. */
   pause(): void

@@ -27,7 +27,10 @@ export interface Exchange {
   /** Called once before the handler returns without having replied. */
   detach(): void
 
-  /** At most once; without effect after an abort, but a stream's source is closed. */
+  /**
+   * At most once; without effect after an abort, but a stream's source is closed. The reply to HEAD
+   * never carries a body, whatever its kind. The body's sink hears nothing more.
+   */
   send(reply: Reply): void
 
   /** Called once when the client leaves before the reply is complete, or at once if it has left. */
