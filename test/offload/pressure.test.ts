@@ -152,6 +152,17 @@ test('one body keeps within its credits, plus what comes in spite of the pause',
   })
 })
 
+test('a body whose end comes in spite of the pause is not read on after it', async () => {
+  await withPool({ slabsPerUpload: 1, slabBytes: 64 << 10 }, async (scene) => {
+    const length = mib
+    const body = patternBody(length, 64 << 10, { latePieces: 100 })
+    assertComplete(await scene.pool.receive(scene.plan('body'), body), length)
+    await until('every slab is back', () => scene.pool.gauges.slabBytesInUse === 0)
+    assert.equal(body.pauses, 1)
+    assert.deepEqual(body.misuses, [])
+  })
+})
+
 test('a pause that comes while a body hands over what it kept back is kept', async () => {
   await withPool({ slabsPerUpload: 1, slabBytes: 64 << 10 }, async (scene) => {
     const body = new FedBody()

@@ -109,9 +109,19 @@ test('a hash state that does not fit is only a reread', async () => {
     const outcome = await scene.pool.receive(first, patternBody(100_000, 50_000))
     const good = outcome.kind === 'complete' ? outcome.hashState : undefined
     assert.ok(good)
-    const damaged = [...good]
-    damaged.splice(-8, 4, 'AAAA')
-    const foreign = ['', 'nonsense', `other-build/9:${good}`, good.slice(0, -12), `${good}AAAA`]
+    // True for fewer bytes than are kept.
+    const less = await scene.pool.receive(first, patternBody(60_000, 50_000))
+    const earlier = less.kind === 'complete' ? less.hashState : undefined
+    assert.ok(earlier)
+    await scene.pool.receive(first, patternBody(100_000, 50_000))
+    const foreign = [
+      '',
+      'nonsense',
+      earlier,
+      `other-build/9:${good}`,
+      good.slice(0, -12),
+      `${good}AAAA`,
+    ]
     // The tag of the build is at the front of what hash-wasm writes.
     foreign.push(good.replace(/:([A-Za-z0-9+/]{8})/, ':AAAAAAAA'))
     foreign.push(good.replace(':100000:', ':99999:'), good.replace(':sha256:', ':sha512:'))
