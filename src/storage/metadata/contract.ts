@@ -108,11 +108,14 @@ export interface MetadataStore {
   listTags(repository: RepositoryName, page: Page<string>): MaybePromise<Tag[] | undefined>
   /** Repositories that hold a manifest. */
   listRepositories(page: Page<string>): MaybePromise<RepositoryName[]>
-  /** Sorted by digest. Empty for an unknown subject. */
+  /**
+   * Sorted by digest. Empty for an unknown subject. With `jsonLengthMax`, the one that makes their JSON
+   * longer than that (in characters) is the last, but never the first: a pusher chooses their size.
+   */
   listReferrers(
     repository: RepositoryName,
     subject: Digest,
-    page: Page<Digest> & { readonly artifactType?: string },
+    page: Page<Digest> & { readonly artifactType?: string; readonly jsonLengthMax?: number },
   ): MaybePromise<Descriptor[]>
   /** Some repositories in which the blob is linked, sorted, at most `limit`. */
   repositoriesHolding(digest: Digest, limit: number): MaybePromise<RepositoryName[]>

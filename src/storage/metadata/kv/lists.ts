@@ -22,8 +22,8 @@ import {
 import { decodeTag } from './tags.ts'
 import { decodeUpload } from './upload-encoding.ts'
 
-/** Read at a time while a filter decides what counts. */
-const referrersChunk = 256
+/** Read at a time: each may be as large as a manifest. */
+const referrersChunk = 16
 
 export function listTags(
   reader: KeyValueReader,
@@ -53,22 +53,24 @@ export function listReferrers(
   reader: KeyValueReader,
   repository: RepositoryName,
   subject: Digest,
-  page: Page<Digest> & { readonly artifactType?: string },
+  page: Page<Digest> & { readonly artifactType?: string; readonly jsonLengthMax?: number },
 ): Descriptor[] {
-  const { artifactType, limit } = page
+  const { artifactType, limit, jsonLengthMax = Number.POSITIVE_INFINITY } = page
   const prefix = referrersPrefix(repository, subject)
   const found: Descriptor[] = []
   let after: string | undefined = page.after
+  let jsonLength = 0
   while (found.length < limit) {
-    const chunk = Math.min(referrersChunk, artifactType === undefined ? limit : referrersChunk)
-    const entries = reader.entries({ ...below(prefix, after), limit: chunk })
+    const entries = reader.entries({ ...below(prefix, after), limit: referrersChunk })
     for (const { key, value } of entries) {
       const descriptor = decodeDescriptor(value, key)
       after = lastPart(key, prefix)
       if (artifactType !== undefined && descriptor.artifactType !== artifactType) continue
-      if (found.push(descriptor) === limit) break
+      jsonLength += JSON.stringify(descriptor).length
+      const isEnough = found.push(descriptor) > 1 && jsonLength > jsonLengthMax
+      if (isEnough || found.length === limit) return found
     }
-    if (entries.length < chunk) break
+    if (entries.length < referrersChunk) break
   }
   return found
 }

@@ -58,7 +58,7 @@ export class KeyValueMetadataStore implements MetadataStore, TagHistory {
   listReferrers(
     repository: RepositoryName,
     subject: Digest,
-    page: Page<Digest> & { readonly artifactType?: string },
+    page: Page<Digest> & { readonly artifactType?: string; readonly jsonLengthMax?: number },
   ): Descriptor[] {
     return lists.listReferrers(this.#reader, repository, subject, page)
   }
