@@ -24,7 +24,7 @@ export const errorTable = {
   REQUEST_INVALID: { status: 400, message: 'the request is malformed' },
   ROUTE_UNKNOWN: { status: 404, message: 'no such endpoint' },
   CONTENT_TOO_LARGE: { status: 413, message: 'content is larger than the registry accepts' },
-  TOO_MANY_REQUESTS: { status: 429, message: 'too many requests' },
+  TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
   UNAVAILABLE: { status: 503, message: 'the service is temporarily unavailable' },
   STORAGE_FULL: { status: 507, message: 'storage is full' },
   INTERNAL: { status: 500, message: 'internal error' },

@@ -26,6 +26,7 @@ export async function listReferrers(action: GetReferrers, registry: Registry): P
   const after = action.page.last === undefined ? undefined : parseDigest(action.page.last)
   const recorded = await registry.metadata.listReferrers(action.repository, action.digest, {
     limit: limit + 1,
+    jsonLengthMax: pageBytesMax,
     ...(after === undefined ? {} : { after }),
     ...(action.artifactType === undefined ? {} : { artifactType: action.artifactType }),
   })

@@ -19,7 +19,7 @@ type MountBlob = Extract<Action, { kind: 'mount-blob' }>
 const mountSourcesMax = 32
 const noBytes = new Uint8Array(0)
 
-/** Source: distribution-spec end-4a, end-4b. Errors: OciError TOO_MANY_REQUESTS, DIGEST_INVALID. */
+/** Source: distribution-spec end-4a, end-4b. Errors: OciError TOOMANYREQUESTS, DIGEST_INVALID. */
 export async function startUpload(
   action: StartUpload,
   request: OperationRequest,
@@ -51,7 +51,7 @@ function isOnlyAnAnnouncement(digest: Digest, request: OperationRequest): boolea
 
 /**
  * Source: distribution-spec end-11. What cannot be mounted becomes an ordinary session (202).
- * Errors: OciError TOO_MANY_REQUESTS.
+ * Errors: OciError TOOMANYREQUESTS.
  */
 export async function mountBlob(action: MountBlob, registry: Registry): Promise<Reply> {
   const { repository, digest } = action

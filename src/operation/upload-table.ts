@@ -51,11 +51,11 @@ export class UploadTable {
     return [...this.#entries].flatMap(([id, { writer }]) => (writer === undefined ? [id] : []))
   }
 
-  /** A new session. Errors: OciError TOO_MANY_REQUESTS. */
+  /** A new session. Errors: OciError TOOMANYREQUESTS. */
   open(id: UploadId): void {
     if (this.isFull) this.#forgetIdle()
     if (this.isFull) {
-      throw new OciError('TOO_MANY_REQUESTS', {
+      throw new OciError('TOOMANYREQUESTS', {
         message: 'too many uploads are open',
         headers: [['Retry-After', '5']],
       })

@@ -19,7 +19,7 @@ const within = seededBytes('limits', blobBytesMax)
 const beyond = seededBytes('limits', blobBytesMax + 1)
 
 function assertTooMany(answer: Answer): void {
-  assertRefused(answer, 429, 'TOO_MANY_REQUESTS')
+  assertRefused(answer, 429, 'TOOMANYREQUESTS')
   assert.match(answer.headers['retry-after'] ?? '', /^[1-9]\d*$/)
 }
 

@@ -58,6 +58,19 @@ export function listingReferrers(check: Check): void {
     assert.equal((await store.listReferrers(app, subject, { limit: 1000 })).length, 700)
   })
 
+  check('a page of referrers ends with the one that makes it too long', async ({ store }) => {
+    const annotations = { filler: 'x'.repeat(1000) }
+    const puts = Array.from({ length: 40 }, (_, i) => referrer(`r${i}`, subject, { annotations }))
+    for (const put of puts) await store.putManifest(put)
+    const count = async (jsonLengthMax: number): Promise<number> =>
+      (await store.listReferrers(app, subject, { limit: 100, jsonLengthMax })).length
+    const each = JSON.stringify(puts[0]!.descriptor).length
+    assert.equal(await count(each * 20), 21)
+    assert.equal(await count(each * 40), 40)
+    // Never one alone: the caller could not tell that there is more.
+    assert.equal(await count(1), 2)
+  })
+
   check('a deleted referrer leaves the list; a deleted subject leaves its list', async (scene) => {
     const { store } = scene
     const image = manifest('image')
