@@ -8,7 +8,7 @@ import { before, describe, test } from 'node:test'
 import { seededBytes } from '../support/images.ts'
 import { assertStatus, digestOf, locationOf, RegistryClient } from '../support/registry-client.ts'
 import { startServer } from '../support/server.ts'
-import { needs } from '../support/tools.ts'
+import { needsStrace } from '../support/strace.ts'
 import { assertBlobIsDurable, assertManifestIsDurable } from './durable-order.ts'
 import { type Call, readTrace, straceArgs } from './trace.ts'
 
@@ -18,6 +18,7 @@ interface Pushed {
   readonly digest: string
 }
 
+const traceable = await needsStrace()
 const repository = 'order/one'
 const sizes = [5, 300_000]
 
@@ -110,7 +111,7 @@ async function traced(toml: string): Promise<Traced> {
 }
 
 for (const transport of ['uws', 'node'] as const) {
-  describe(`what a 201 waits for, ${transport}`, needs('strace'), () => {
+  describe(`what a 201 waits for, ${transport}`, traceable, () => {
     let run: Traced | undefined
     before(async () => {
       run = await traced(`[server]\ntransport = "${transport}"\n`)
@@ -122,7 +123,7 @@ for (const transport of ['uws', 'node'] as const) {
   })
 }
 
-describe('durability "none"', needs('strace'), () => {
+describe('durability "none"', traceable, () => {
   let run: Traced | undefined
   before(async () => {
     run = await traced('[storage]\ndurability = "none"\n')

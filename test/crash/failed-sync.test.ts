@@ -15,7 +15,7 @@ import {
   RegistryClient,
 } from '../support/registry-client.ts'
 import { type Server, startServer } from '../support/server.ts'
-import { needs } from '../support/tools.ts'
+import { needsStraceOfRunning } from '../support/strace.ts'
 
 interface Scene {
   readonly rootDir: string
@@ -23,6 +23,7 @@ interface Scene {
   client: RegistryClient
 }
 
+const traceable = await needsStraceOfRunning()
 const repository = 'failed/sync'
 const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 const bytes = seededBytes('failed sync', 200_000)
@@ -79,7 +80,7 @@ async function push(client: RegistryClient): Promise<string> {
 
 test(
   'data that could not be synced is not acknowledged, and may be sent again',
-  needs('strace'),
+  traceable,
   async (t) => {
     const scene = await openScene(t)
     const location = await scene.client.startUpload(repository)
@@ -94,7 +95,7 @@ test(
   },
 )
 
-test('streamed data that could not be synced is never acknowledged', needs('strace'), async (t) => {
+test('streamed data that could not be synced is never acknowledged', traceable, async (t) => {
   const scene = await openScene(t)
   const location = await scene.client.startUpload(repository)
   const id = location.slice(location.lastIndexOf('/') + 1)
@@ -109,23 +110,19 @@ test('streamed data that could not be synced is never acknowledged', needs('stra
   assertRefused(await scene.client.get(`/v2/${repository}/blobs/${digest}`), 404, 'BLOB_UNKNOWN')
 })
 
-test(
-  'a blob whose directory could not be synced is not acknowledged',
-  needs('strace'),
-  async (t) => {
-    const scene = await openScene(t)
-    const location = await push(scene.client)
-    const prefix = join(scene.rootDir, 'blobs', 'sha256', hex.slice(0, 2))
-    const refused = await failingSyncs(scene, prefix, () => scene.client.finish(location, digest))
-    assertRefused(refused, 503, 'UNAVAILABLE')
-    assertRefused(await scene.client.get(`/v2/${repository}/blobs/${digest}`), 404, 'BLOB_UNKNOWN')
-    assertStatus(await scene.client.finish(location, digest), 201)
-  },
-)
+test('a blob whose directory could not be synced is not acknowledged', traceable, async (t) => {
+  const scene = await openScene(t)
+  const location = await push(scene.client)
+  const prefix = join(scene.rootDir, 'blobs', 'sha256', hex.slice(0, 2))
+  const refused = await failingSyncs(scene, prefix, () => scene.client.finish(location, digest))
+  assertRefused(refused, 503, 'UNAVAILABLE')
+  assertRefused(await scene.client.get(`/v2/${repository}/blobs/${digest}`), 404, 'BLOB_UNKNOWN')
+  assertStatus(await scene.client.finish(location, digest), 201)
+})
 
 test(
   'metadata that could not be synced is not acknowledged, and ends all writes till a restart',
-  needs('strace'),
+  traceable,
   async (t) => {
     const scene = await openScene(t)
     const config = await scene.client.pushBlob(repository, Buffer.from('{}'))

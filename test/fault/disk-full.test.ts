@@ -46,6 +46,7 @@ async function diskAt(path: string): Promise<Disk> {
 /** A server with its root directory on a disk of 24 MiB. */
 function withServer(
   body: (server: Server, client: RegistryClient, disk: Disk) => Promise<void>,
+  end: 'SIGTERM' | 'SIGKILL' = 'SIGTERM',
 ): Promise<void> {
   return withTmpfs(24 * mib, async (path) => {
     const server = await startServer({ rootDir: join(path, 'data') })
@@ -53,7 +54,8 @@ function withServer(
     try {
       await body(server, client, await diskAt(path))
       client.close()
-      assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.log.join('\n'))
+      const exit = end === 'SIGTERM' ? { code: 0, signal: null } : { code: null, signal: end }
+      assert.deepEqual(await server.stop(), exit, server.log.join('\n'))
     } finally {
       client.close()
       server.kill()
@@ -140,6 +142,37 @@ for (const [name, range] of [
     }),
   )
 }
+
+test(
+  'a server that was killed on a full disk starts on it, and serves what is there',
+  needsTmpfs,
+  () =>
+    withServer(async (first, client, disk) => {
+      await client.pushBlob(repository, small)
+      const location = await client.startUpload(repository)
+      assertStatus(await client.patch(location, large.subarray(0, mib)), 202)
+      await disk.leave(0)
+      first.kill()
+      await first.exited
+      const server = await startServer({ rootDir: first.rootDir })
+      const next = new RegistryClient(server.url)
+      try {
+        await assertHeld(next, small)
+        const status = assertStatus(await next.get(location), 204)
+        assert.equal(status.headers['range'], `0-${mib - 1}`)
+        const refused = await next.patch(location, large.subarray(mib))
+        assertRefused(refused, 507, 'STORAGE_FULL')
+        await disk.leave(16 * mib)
+        assertStatus(await next.patch(location, large.subarray(mib)), 202)
+        assertStatus(await next.finish(location, largeDigest), 201)
+        await assertHeld(next, large)
+      } finally {
+        next.close()
+        server.kill()
+        await server.exited
+      }
+    }, 'SIGKILL'),
+)
 
 interface Pushed {
   readonly tag: string
