@@ -1,6 +1,9 @@
 // Asserts, from a trace, that everything which makes a write durable was over before its 201 was sent.
 
 import assert from 'node:assert/strict'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { parseRepositoryName } from '../../src/oci/name.ts'
+import { blobKey, manifestKey } from '../../src/storage/metadata/kv/keys.ts'
 import type { Call } from './trace.ts'
 
 const writing = new Set(['write', 'writev', 'pwrite64', 'pwritev'])
@@ -24,7 +27,7 @@ export function assertBlobIsDurable(calls: readonly Call[], digest: string): voi
   const directory = target.slice(0, target.lastIndexOf('/'))
   const prefix = directory.slice(0, directory.lastIndexOf('/'))
   const names = [directory, prefix].map((path) => syncOf(calls, path, link.ended))
-  assertMetadataIsDurable(calls, digest, `b!${digest}`, names)
+  assertMetadataIsDurable(calls, digest, blobKey(parseDigest(digest)!), names)
 }
 
 /** Metadata → 201. Errors: AssertionError. */
@@ -33,7 +36,8 @@ export function assertManifestIsDurable(
   repository: string,
   digest: string,
 ): void {
-  assertMetadataIsDurable(calls, digest, `m!${repository}!${digest}`, [])
+  const key = manifestKey(parseRepositoryName(repository)!, parseDigest(digest)!)
+  assertMetadataIsDurable(calls, digest, key, [])
 }
 
 /**
@@ -43,7 +47,7 @@ export function assertManifestIsDurable(
 function assertMetadataIsDurable(
   calls: readonly Call[],
   digest: string,
-  /** Of the record. Source: src/storage/metadata/kv/keys.ts. */
+  /** Of the record that makes the write known. */
   key: string,
   prerequisites: readonly Call[],
 ): void {
