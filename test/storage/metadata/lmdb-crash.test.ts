@@ -40,12 +40,14 @@ async function writeUntilKilled(
     number++
   }
   for (let i = 0; i < inFlight; i++) ask()
-  const killed = sleep(killAfterMs).then(() => child.kill())
+  // The clock starts with the first answer: on a busy machine it would otherwise run out before it.
+  let killed: Promise<void> | undefined
   for (;;) {
     const message = await child.next()
     if (message.kind === 'ended') break
     assert.ok(message.kind === 'stored', JSON.stringify(message))
     acknowledged.push(message.name)
+    killed ??= sleep(killAfterMs).then(() => child.kill())
     ask()
   }
   await killed

@@ -248,7 +248,8 @@ test('a commit that is stuck gives its writes up, and the next ones at once', as
     const store = await openLmdbMetadataStore({
       ...lmdbOptions(path),
       openRoot,
-      stallAfterMs: 50,
+      // Long enough for a commit on a busy machine that is not stuck.
+      stallAfterMs: 2000,
       onNotice: (notice) => notices.push(notice),
     })
     await store.probe()
