@@ -140,7 +140,8 @@ function createRegistry(config: Config, stores: Stores, log: Logger): Registry {
       allowMissingBlobs: global.allowMissingBlobs,
       graceMs: gc.graceMs,
     },
-    uploads: new UploadTable(ingest.sessionsMax, Date.now),
+    // Not the wall clock: one that is set must not make a client look silent.
+    uploads: new UploadTable(ingest.sessionsMax, () => performance.now()),
     replies: new ReplyCache(cache.replyBytes),
     readers: new BlobReaders(stores.blobs, idleReadersMax),
     shared: storage.sharing === 'shared',
