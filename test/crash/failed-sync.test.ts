@@ -32,14 +32,15 @@ const hex = digest.slice('sha256:'.length)
 
 async function openScene(t: TestContext): Promise<Scene> {
   const rootDir = await mkdtemp(join(tmpdir(), 'keelson-sync-'))
-  const server = await startServer({ rootDir })
-  const scene = { rootDir, server, client: new RegistryClient(server.url) }
+  let scene: Scene | undefined
   t.after(async () => {
-    scene.client.close()
-    scene.server.kill()
-    await scene.server.exited
+    scene?.client.close()
+    scene?.server.kill()
+    await scene?.server.exited
     await rm(rootDir, { recursive: true, force: true })
   })
+  const server = await startServer({ rootDir })
+  scene = { rootDir, server, client: new RegistryClient(server.url) }
   return scene
 }
 

@@ -40,10 +40,21 @@ function startSharing(rootDir: string, sharing: string, socket: string): Promise
   return startServer({ rootDir, toml })
 }
 
-async function temporaryDirectory(t: TestContext): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'keelson-two-'))
-  t.after(() => rm(dir, { recursive: true, force: true }))
-  return dir
+interface Scene {
+  readonly rootDir: string
+  /** Killed after the test, if it still runs. */
+  readonly servers: Server[]
+}
+
+async function openScene(t: TestContext): Promise<Scene> {
+  const rootDir = await mkdtemp(join(tmpdir(), 'keelson-two-'))
+  const servers: Server[] = []
+  t.after(async () => {
+    for (const server of servers) server.kill()
+    for (const server of servers) await server.exited
+    await rm(rootDir, { recursive: true, force: true })
+  })
+  return { rootDir, servers }
 }
 
 function manifestOf(config: string, size: number, number: string): Buffer {
@@ -191,16 +202,11 @@ async function untilWriting(side: Side): Promise<void> {
 }
 
 test('a session of a killed process goes on in the other at once', async (t) => {
-  const rootDir = await temporaryDirectory(t)
+  const { rootDir, servers } = await openScene(t)
   const a = await startSide(rootDir, 'a')
+  servers.push(a.server)
   const b = await startSide(rootDir, 'b')
-  t.after(async () => {
-    for (const { client, server } of [a, b]) {
-      client.close()
-      server.kill()
-      await server.exited
-    }
-  })
+  servers.push(b.server)
   const bytes = seededBytes('of a killed one', 1_000_000)
   const location = locationOf(await a.client.call('POST', '/v2/two/killed/blobs/uploads/'))
   assertStatus(await a.client.patch(location, bytes.subarray(0, 400_000)), 202)
@@ -217,6 +223,7 @@ test('a session of a killed process goes on in the other at once', async (t) => 
   assertStatus(await b.client.finish(location, digestOf(bytes)), 201)
   const pulled = await b.client.get(`/v2/two/killed/blobs/${digestOf(bytes)}`)
   assert.ok(assertStatus(pulled, 200).body.equals(bytes))
+  for (const { client } of [a, b]) client.close()
 })
 
 for (const [held, wanted] of [
@@ -225,12 +232,12 @@ for (const [held, wanted] of [
   ['shared', 'exclusive'],
 ] as const) {
   test(`a store held as ${held} is refused to a server that wants it ${wanted}, till the holder is gone`, async (t) => {
-    const rootDir = await temporaryDirectory(t)
+    const { rootDir, servers } = await openScene(t)
     const start = (sharing: string, name: string): Promise<Server> => {
       return startSharing(rootDir, sharing, join(rootDir, name))
     }
     const holder = await start(held, 'a')
-    t.after(() => holder.kill())
+    servers.push(holder)
     const refusal = await start(wanted, 'b').then(
       () => assert.fail('two processes hold the store'),
       (error: Error) => error.message,
@@ -244,7 +251,7 @@ for (const [held, wanted] of [
     holder.kill()
     await holder.exited
     const next = await start(wanted, 'b')
-    t.after(() => next.kill())
+    servers.push(next)
     assert.ok(next.log.some((line) => line.includes(`taken over from process ${holder.pid}`)))
     const after = new RegistryClient(next.url)
     assertStatus(await after.get(`/v2/held/store/blobs/${digest}`), 200)
