@@ -47,8 +47,19 @@ export async function startRuntime(config: Config, log: Logger): Promise<Runtime
   try {
     return await build(config, log, closers)
   } catch (error) {
-    for (const close of closers.reverse()) await close()
+    await closeAll(closers, log)
     throw error
+  }
+}
+
+// The last made ends first. One that fails must not keep the others, least of all the store, from ending.
+async function closeAll(closers: ReadonlyArray<() => unknown>, log: Logger): Promise<void> {
+  for (const close of closers.toReversed()) {
+    try {
+      await close()
+    } catch (error) {
+      log.error({ err: error }, 'stopping: a part did not end well')
+    }
   }
 }
 
@@ -85,7 +96,7 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
     admin,
     stop: async () => {
       const idle = await drain(listener, server.shutdownTimeoutMs)
-      for (const close of closers.reverse()) await close()
+      await closeAll(closers, log)
       return idle
     },
   }
