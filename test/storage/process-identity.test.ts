@@ -44,10 +44,12 @@ test('what cannot be read counts as alive', () => {
 })
 
 test('a process that has ended is gone, though its parent never asks for it', async () => {
-  // The shell's child ends after the shell has become another program, which does not wait for it.
+  // The child ends once the shell has become another program, which does not wait for it; before that
+  // the shell itself would.
+  const child = 'while read -r name < /proc/$1/comm && [ "$name" = sh ]; do :; done'
   const parent = await startDaemon({
     command: 'sh',
-    args: ['-c', 'sh -c "read -r line < /proc/self/stat" & echo $!; exec sleep 60'],
+    args: ['-c', 'sh -c "$0" child $$ & echo $!; exec sleep 60', child],
     onLine: (line) => Number(line),
   })
   try {
