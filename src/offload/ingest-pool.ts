@@ -30,7 +30,10 @@ export interface IngestPoolOptions {
   readonly durability: 'fsync' | 'none'
   /** How far below the event loop the threads run, as `nice`; default 0. */
   readonly niceIncrement?: number
-  /** Begin to write a body back to the device after this many bytes of it; default 0: never early. */
+  /**
+   * Begin to write a body back to the device after this many bytes of it, so that its end has less to
+   * wait for; default 32 MiB, 0: never early. Measured on ext4 for 256 MiB: 538 → 664 MB/s.
+   */
   readonly writebackBytes?: number
   /** Where targets of kind `memory` go: a MemoryBlobStore. */
   readonly memory?: MemoryStaging
@@ -45,6 +48,7 @@ interface Gauges {
 }
 
 const memoryBudgetBytesMin = 8 * chunkBytesMax
+const writebackBytesDefault = 32 << 20
 
 /**
  * Start the threads. Memory for bodies stays within `memoryBudgetBytes`, plus what a transport
@@ -185,7 +189,7 @@ export class RunningIngestPool implements IngestPool {
       isExportable: hash.kind === 'exportable',
       ...(hash.kind === 'exportable' && hash.state !== undefined ? { hashState: hash.state } : {}),
       sync: this.#options.durability === 'none' ? 'never' : plan.sync ? 'before' : 'after',
-      writebackBytes: this.#options.writebackBytes ?? 0,
+      writebackBytes: this.#options.writebackBytes ?? writebackBytesDefault,
     }
     return (events) => new ThreadSession(bodyPlan, this.#watchSync(path, events), this.#picker)
   }
