@@ -13,6 +13,9 @@ interface Job {
 // Bytes hashed before the thread looks at its port and files again: about 1 ms.
 const turnBytes = 1 << 20
 
+// About 0.1 ms of node:crypto: waiting for a turn would cost a small body more than it saves others.
+const shortBytes = 128 << 10
+
 export class HashTurns {
   // One queue per hasher keeps a body's bytes in order; the map's own order is the turn order.
   readonly #queues = new Map<Hasher, Job[]>()
@@ -20,6 +23,11 @@ export class HashTurns {
 
   /** Resolves when `bytes`, in the order of the calls, are in `hasher`. */
   add(hasher: Hasher, bytes: Uint8Array): Promise<void> {
+    const isShort = bytes.length <= shortBytes && hasher.pieceBytes >= turnBytes
+    if (isShort && !this.#queues.has(hasher)) {
+      hasher.update(bytes)
+      return Promise.resolve()
+    }
     return new Promise((finished) => {
       const job: Job = { hasher, bytes, done: 0, finished }
       const queue = this.#queues.get(hasher)

@@ -1,12 +1,16 @@
 // How fast does the ingest pool take bodies from a source in this process?
 //
 // node dist/bench/micro/ingest.js [directory] [bodyBytes] [bodies] [concurrent] [key=value …]
-// Keys are IngestPoolOptions. Prints one JSON line.
+// Keys are IngestPoolOptions, and `hash=exportable`, `announced=no`, `publish=yes` (with the blob
+// store's share of a push). Prints one JSON line.
 
-import { mkdtemp, rm, unlink } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BodySink, RequestBody } from '../../src/http/body.ts'
+import { newUploadId } from '../../src/oci/upload-id.ts'
 import { createIngestPool, type IngestPoolOptions } from '../../src/offload/ingest-pool.ts'
+import { openFsBlobStore } from '../../src/storage/blob/fs/store.ts'
 
 const chunkBytes = 512 << 10
 
@@ -15,12 +19,14 @@ class SourceBody implements RequestBody {
   readonly length: number | undefined
   readonly #bytes: number
   readonly #chunk: Uint8Array
+  readonly #number: number
   #sent = 0
   #isPaused = false
   #isScheduled = false
   #sink: BodySink | undefined
 
-  constructor(bytes: number, chunk: Uint8Array, isAnnounced: boolean) {
+  constructor(bytes: number, chunk: Uint8Array, isAnnounced: boolean, number: number) {
+    this.#number = number
     this.length = isAnnounced ? bytes : undefined
     this.#bytes = bytes
     this.#chunk = chunk
@@ -51,6 +57,8 @@ class SourceBody implements RequestBody {
 
   #deliver(): void {
     const count = Math.min(this.#chunk.length, this.#bytes - this.#sent)
+    // Tells bodies apart, since a blob is published once.
+    if (this.#sent === 0 && count >= 8) new DataView(this.#chunk.buffer).setFloat64(0, this.#number)
     this.#sent += count
     this.#sink?.onChunk(this.#chunk.subarray(0, count), this.#sent === this.#bytes)
     this.#schedule()
@@ -72,33 +80,36 @@ const options: IngestPoolOptions = {
   memoryBudgetBytes: numberOf('memoryBudgetBytes', 64 << 20),
   durability: settings.get('durability') === 'none' ? 'none' : 'fsync',
   niceIncrement: numberOf('niceIncrement', 0),
-  writebackBytes: numberOf('writebackBytes', 0),
+  writebackBytes: numberOf('writebackBytes', 32 << 20),
 }
 const isAnnounced = settings.get('announced') !== 'no'
 const kind = settings.get('hash') === 'exportable' ? 'exportable' : 'stream'
+const isPublished = settings.get('publish') === 'yes'
 const chunk = new Uint8Array(numberOf('chunkBytes', chunkBytes)).fill(7)
 const work = await mkdtemp(join(directory, 'keelson-bench-'))
+const store = await openFsBlobStore({ rootDir: work, durability: options.durability })
 const pool = createIngestPool(options)
 
 let names = 0
 
 async function one(): Promise<void> {
   names += 1
-  const path = join(work, `upload-${names}`)
+  const upload = newUploadId(randomUUID)
   const outcome = await pool.receive(
     {
-      target: { kind: 'fs', path },
+      target: store.staging(upload),
       offset: 0,
       algorithm: 'sha256',
       hash: { kind },
       bytesMax: Number.MAX_SAFE_INTEGER,
       sync: true,
     },
-    new SourceBody(bodyBytes, chunk, isAnnounced),
+    new SourceBody(bodyBytes, chunk, isAnnounced, names),
   )
   if (outcome.kind !== 'complete') throw new Error(outcome.kind)
-  // As a store does when the bytes are published, here without a second name.
-  await unlink(path)
+  if (!isPublished) return
+  await store.publish(upload, outcome.digest, bodyBytes)
+  await store.discard(upload)
 }
 
 async function drive(total: number): Promise<void> {
