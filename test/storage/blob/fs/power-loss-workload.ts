@@ -4,7 +4,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
-import { digestOfBytes } from '../../../../src/oci/digest.ts'
+import { type Digest, digestOfBytes } from '../../../../src/oci/digest.ts'
 import { newUploadId } from '../../../../src/oci/upload-id.ts'
 import { createIngestPool } from '../../../../src/offload/ingest-pool.ts'
 import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
@@ -29,6 +29,8 @@ function promise(text: string): void {
   appendFileSync(log, `${JSON.stringify({ at: 'promise', text })}\n`)
 }
 
+const publishes = new Map<Digest, number>()
+const removals = new Map<Digest, Promise<boolean>>()
 const lengths = [0, 1, 1000, 20_000, 65_536, 100_000, 300_000, 700_000]
 
 function pick<Item>(items: readonly Item[]): Item {
@@ -58,13 +60,23 @@ async function upload(): Promise<void> {
   await pool.receive({ ...plan, offset: split }, rest)
   if (!sync) await pool.sync(plan.target)
   const digest = digestOfBytes('sha256', patternBytes(length))
+  while (removals.has(digest)) await removals.get(digest)
+  publishes.set(digest, (publishes.get(digest) ?? 0) + 1)
   await store.publish(id, digest, length)
   promise(`kept ${digest} ${length}`)
+  publishes.set(digest, (publishes.get(digest) ?? 0) - 1)
   if (random() < 0.8) await store.discard(id)
-  if (random() < 0.2) {
-    promise(`free ${digest}`)
-    await store.remove(digest)
-  }
+  if (random() < 0.2) await remove(digest)
+}
+
+// Removing is for holders of the blob's record lock: nobody publishes it meanwhile.
+async function remove(digest: Digest): Promise<void> {
+  if (publishes.get(digest) !== 0 || removals.has(digest)) return
+  promise(`free ${digest}`)
+  const removal = store.remove(digest)
+  removals.set(digest, removal)
+  await removal
+  removals.delete(digest)
 }
 
 async function lane(count: number): Promise<void> {
