@@ -1,14 +1,29 @@
 // Who is asking, as policies see it.
 
-/** Absent parts are null. */
+import type { ClientCertificate } from '../http/client-certificate.ts'
+
+/** What proved the identity; `mtls` where a client certificate alone did. */
+export type AuthMethod = 'anonymous' | 'mtls'
+
+/** Absent parts are null. The client's address is not part of it: one identity has many. */
 export interface Identity {
   readonly id: string | null
   readonly username: string | null
-  readonly authMethod: 'anonymous'
+  readonly groups: readonly string[]
+  /** Null where none was shown; policies then see empty lists. */
+  readonly certificate: ClientCertificate | null
+  readonly oidc: {
+    readonly providerName: string
+    readonly claims: Readonly<Record<string, unknown>>
+  } | null
+  readonly authMethod: AuthMethod
 }
 
 export const anonymous: Identity = Object.freeze({
   id: null,
   username: null,
+  groups: Object.freeze([]),
+  certificate: null,
+  oidc: null,
   authMethod: 'anonymous',
 })

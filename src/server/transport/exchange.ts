@@ -1,7 +1,12 @@
 // The contract between the core and a transport: one request and its one reply.
 
 import type { RequestBody } from '../../http/body.ts'
+import type { ClientCertificate } from '../../http/client-certificate.ts'
+import type { HeaderPair } from '../../http/header-block.ts'
 import type { Reply } from '../../http/reply.ts'
+import type { EdgeCounts } from '../../telemetry/edge-counts.ts'
+import type { TlsMaterial } from '../tls/contract.ts'
+import type { Admission, Limit } from './admission.ts'
 
 /**
  * One request on its way through. `method`, `path` and `query` are always valid; `header` may read
@@ -15,14 +20,24 @@ export interface Exchange {
   readonly path: string
   /** As sent, undecoded, without `?`; '' where there is none. */
   readonly query: string
-  /** IP address in text form; '' where the transport has none (unix socket). */
+  /**
+   * IP address in text form, IPv4-mapped ones as IPv4: of the peer, or of the client that a trusted
+   * PROXY header names; '' where the transport has none (unix socket).
+   */
   readonly remoteAddress: string
+  /** True where the request came over TLS that this transport terminates. */
+  readonly isSecure: boolean
+  /** The client's certificate, verified, also in a resumed session; undefined where none was shown. */
+  readonly certificate: ClientCertificate | undefined
   /** True once the client is gone: a reply is pointless, though harmless. */
   readonly aborted: boolean
   readonly body: RequestBody
 
   /** Value of a header, by lower-case name; '' where absent. Repeated ones are joined or the first. */
   header(name: string): string
+
+  /** The value of every line of a header, in order; costs a look at all headers. */
+  headerLines(name: string): readonly string[]
 
   /** Called once before the handler returns without having replied. */
   detach(): void
@@ -39,6 +54,7 @@ export interface Exchange {
 
 export type ExchangeHandler = (exchange: Exchange) => void
 
+/** Where a listener is; a unix socket has its path as address and port 0. */
 export interface ListenerAddress {
   readonly address: string
   readonly port: number
@@ -47,6 +63,12 @@ export interface ListenerAddress {
 /** A listening socket. */
 export interface Listener {
   readonly local: ListenerAddress
+  /**
+   * Use other TLS material from the next handshake on; transfers under way go on. Where its CAs or
+   * revocation lists changed, connections whose certificate does not pass any more are cut.
+   * Errors: rejects and keeps the old material where the listener cannot take the new one.
+   */
+  renewTls(material: TlsMaterial): Promise<void>
   /** Requests begun and not yet answered. */
   inFlight(): number
   /** Take no new connection; idle ones are closed, busy ones after their reply. */
@@ -55,9 +77,50 @@ export interface Listener {
   close(): void
 }
 
+export type ListenSocket =
+  /** `port` 0 takes a free one. IPv6 addresses without brackets; `::` serves IPv4 too. */
+  | { readonly kind: 'tcp'; readonly address: string; readonly port: number }
+  /** Made with `mode`; a socket that a dead server left is replaced, any other file is not. */
+  | { readonly kind: 'unix'; readonly path: string; readonly mode: number }
+
+/**
+ * How slow a client may be. Nothing limits a transfer that makes progress. The uws transport has its
+ * own compiled bounds (about 10 s of silence; 16 kB/s over 10 s for request bodies) and applies these
+ * where they are stricter.
+ */
+export interface PaceLimits {
+  /** From the opening of a connection to the end of the TLS handshake, in ms. */
+  readonly handshakeMs: number
+  /** From the first byte of a request (or the connection's opening) to the end of its headers, in ms. */
+  readonly headersMs: number
+  /** Without a byte moved within a request or a reply, while it is the client's turn, in ms. */
+  readonly stallMs: number
+  /** Between requests, in ms. */
+  readonly keepAliveMs: number
+  /** While it is the client's turn, averaged over `graceMs`; bytes per second. */
+  readonly receiveRateMin: number
+  readonly sendRateMin: number
+  readonly graceMs: number
+}
+
+/** PROXY protocol version 2 before anything else on each connection. Source: haproxy proxy-protocol.txt. */
+export interface ProxyProtocol {
+  /** Whether the header of this peer is believed; from others the connection is dropped. */
+  trusts(peerAddress: string): boolean
+}
+
 export interface TransportOptions {
-  readonly address: string
-  readonly port: number
+  readonly socket: ListenSocket
+  /** Undefined: plain HTTP. */
+  readonly tls: TlsMaterial | undefined
+  readonly proxyProtocol: ProxyProtocol | undefined
+  readonly pace: PaceLimits
+  readonly admission: Admission
+  readonly counts: EdgeCounts
+  /** Sent with every reply, refusals included. */
+  readonly replyHeaders: readonly HeaderPair[]
+  /** What a request beyond a limit is answered with; its connection is closed where that was the limit. */
+  readonly busy: (limit: Limit) => Reply
   readonly handler: ExchangeHandler
   /** A request that the transport itself must refuse: framing that cannot be trusted. */
   readonly refuse: (reason: string) => Reply
@@ -68,5 +131,8 @@ export interface TransportOptions {
   readonly onFault: (error: unknown) => Reply
 }
 
-/** Start listening. Errors: Error with `code` 'EADDRINUSE' or 'EACCES'. */
+/**
+ * Start listening. Errors: Error with `code` 'EADDRINUSE' or 'EACCES', and an Error that says
+ * why where the transport cannot do what is asked (client certificates on uws).
+ */
 export type Transport = (options: TransportOptions) => Promise<Listener>

@@ -1,0 +1,99 @@
+// How many connections and requests there may be at a time, in all and for one client address. One
+// instance for all listeners of a process.
+
+/** Which bound was met: of the whole process (503) or of one address (429). */
+export type Limit = 'total' | 'address'
+
+/** 0 stands for no bound. */
+export interface AdmissionLimits {
+  readonly connectionsMax: number
+  readonly connectionsPerAddressMax: number
+  readonly requestsMax: number
+  readonly requestsPerAddressMax: number
+}
+
+/** Counts one kind of thing. An address of '' (a unix socket) has no bound of its own. */
+class Tally {
+  readonly #max: number
+  readonly #perAddressMax: number
+  readonly #lowest: number
+  readonly #byAddress = new Map<string, number>()
+  #total = 0
+
+  constructor(max: number, perAddressMax: number) {
+    this.#max = max === 0 ? Number.POSITIVE_INFINITY : max
+    this.#perAddressMax = perAddressMax === 0 ? Number.POSITIVE_INFINITY : perAddressMax
+    this.#lowest = Math.min(this.#max, this.#perAddressMax)
+  }
+
+  get total(): number {
+    return this.#total
+  }
+
+  /** Whether one more would be too many. */
+  isFull(addressOf: () => string): Limit | undefined {
+    // No address can have more than there are in all: the usual case asks for no address.
+    if (this.#total < this.#lowest) return undefined
+    if (this.#total >= this.#max) return 'total'
+    const address = addressOf()
+    if (address === '') return undefined
+    return (this.#byAddress.get(address) ?? 0) >= this.#perAddressMax ? 'address' : undefined
+  }
+
+  add(address: string): void {
+    this.#total += 1
+    this.#byAddress.set(address, (this.#byAddress.get(address) ?? 0) + 1)
+  }
+
+  remove(address: string): void {
+    this.#total -= 1
+    const left = (this.#byAddress.get(address) ?? 0) - 1
+    if (left > 0) this.#byAddress.set(address, left)
+    else this.#byAddress.delete(address)
+  }
+}
+
+/** Every `open`/`begin` is followed by exactly one `close`/`end` with the same address. */
+export class Admission {
+  readonly #connections: Tally
+  readonly #requests: Tally
+
+  constructor(limits: AdmissionLimits) {
+    this.#connections = new Tally(limits.connectionsMax, limits.connectionsPerAddressMax)
+    this.#requests = new Tally(limits.requestsMax, limits.requestsPerAddressMax)
+  }
+
+  get connections(): number {
+    return this.#connections.total
+  }
+
+  get requests(): number {
+    return this.#requests.total
+  }
+
+  /** Asked before `openConnection`. */
+  connectionLimit(addressOf: () => string): Limit | undefined {
+    return this.#connections.isFull(addressOf)
+  }
+
+  openConnection(address: string): void {
+    this.#connections.add(address)
+  }
+
+  closeConnection(address: string): void {
+    this.#connections.remove(address)
+  }
+
+  /** Asked before the handler sees a request. Only requests that outlive their handler are counted. */
+  requestLimit(addressOf: () => string): Limit | undefined {
+    return this.#requests.isFull(addressOf)
+  }
+
+  beginRequest(address: string): void {
+    this.#requests.add(address)
+  }
+
+  endRequest(address: string): void {
+    this.#requests.remove(address)
+  }
+}
