@@ -4,19 +4,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Reply } from '../../src/http/reply.ts'
-import type { Exchange, Transport } from '../../src/server/transport/exchange.ts'
+import type { Exchange } from '../../src/server/transport/exchange.ts'
 import { patternBytes } from '../support/pattern-source.ts'
 import { until } from '../support/until.ts'
-import { collector, later, requestHead, whole, withClient } from './transport-scene.ts'
+import { collector, later, requestHead, type Way, whole, withClient } from './transport-scene.ts'
 
 const mebibyte = 1024 * 1024
 
-export function abortsContract(transport: Transport): void {
-  describeAborts(transport)
-  describeEarlyReplies(transport)
+export function abortsContract(way: Way): void {
+  describeAborts(way)
+  describeEarlyReplies(way)
 }
 
-function describeAborts(transport: Transport): void {
+function describeAborts(way: Way): void {
   interface Watched {
     readonly sink: ReturnType<typeof collector>
     readonly handler: (exchange: Exchange) => void
@@ -43,7 +43,7 @@ function describeAborts(transport: Transport): void {
   test('a client that goes away in mid-body aborts the sink and the exchange, each once', async () => {
     for (const leave of ['reset', 'close'] as const) {
       const watched = watch()
-      await withClient(transport, watched.handler, async (client, { listener }) => {
+      await withClient(way, watched.handler, async (client, { listener }) => {
         client.write(`${requestHead('PUT', '/', 'Content-Length: 10')}hello`)
         await until('half a body', () => watched.sink.bytes === 5)
         client[leave]()
@@ -60,7 +60,7 @@ function describeAborts(transport: Transport): void {
 
   test('a client that ends its side in mid-body aborts the sink', async () => {
     const watched = watch()
-    await withClient(transport, watched.handler, async (client) => {
+    await withClient(way, watched.handler, async (client) => {
       client.write(`${requestHead('PATCH', '/', 'Transfer-Encoding: chunked')}5\r\nhel`)
       await until('some of it', () => watched.sink.bytes === 3)
       client.socket.end()
@@ -71,7 +71,7 @@ function describeAborts(transport: Transport): void {
 
   test('a chunk that is no chunk aborts the sink and ends the connection', async () => {
     const watched = watch()
-    await withClient(transport, watched.handler, async (client) => {
+    await withClient(way, watched.handler, async (client) => {
       client.write(`${requestHead('PATCH', '/', 'Transfer-Encoding: chunked')}5\r\nhello\r\n`)
       await until('some of it', () => watched.sink.bytes === 5)
       client.write('zzz\r\nhello\r\n')
@@ -82,7 +82,7 @@ function describeAborts(transport: Transport): void {
 
   test('a listener or a sink that comes after the abort hears of it at once', async () => {
     const watched = watch(false)
-    await withClient(transport, watched.handler, async (client) => {
+    await withClient(way, watched.handler, async (client) => {
       client.write(`${requestHead('PUT', '/', 'Content-Length: 10')}hello`)
       await until('the request', () => watched.exchange !== undefined)
       client.reset()
@@ -101,7 +101,7 @@ function describeAborts(transport: Transport): void {
 
   test('a client that goes away after the body aborts the exchange and not the sink', async () => {
     const watched = watch()
-    await withClient(transport, watched.handler, async (client) => {
+    await withClient(way, watched.handler, async (client) => {
       client.write(`${requestHead('PUT', '/', 'Content-Length: 5')}hello`)
       await until('the body', () => watched.sink.lasts === 1)
       client.close()
@@ -112,7 +112,7 @@ function describeAborts(transport: Transport): void {
 
   test('a client that goes away after the reply aborts nothing', async () => {
     const watched = watch()
-    await withClient(transport, watched.handler, async (client, { listener }) => {
+    await withClient(way, watched.handler, async (client, { listener }) => {
       client.write(`${requestHead('PUT', '/', 'Content-Length: 5')}hello`)
       await until('the body', () => watched.sink.lasts === 1)
       watched.exchange?.send(whole('done'))
@@ -139,7 +139,7 @@ function describeAborts(transport: Transport): void {
       })
     }
     for (const body of ['hello', 'hel']) {
-      await withClient(transport, handler, async (client, { faults, open }) => {
+      await withClient(way, handler, async (client, { faults, open }) => {
         client.write(`${requestHead('PUT', '/', 'Content-Length: 5')}${body}`)
         await until('an answer or an end', () => client.pendingBytes > 0 || client.isOver)
         if (client.pendingBytes > 0) assert.equal((await client.reply()).status, 500)
@@ -152,7 +152,7 @@ function describeAborts(transport: Transport): void {
   })
 }
 
-function describeEarlyReplies(transport: Transport): void {
+function describeEarlyReplies(way: Way): void {
   const refusal = { ...whole('too large', 413), closeConnection: true } as Reply
   const bytes = patternBytes(16 * mebibyte)
   const head = requestHead('PUT', '/', `Content-Length: ${bytes.length}`)
@@ -160,7 +160,7 @@ function describeEarlyReplies(transport: Transport): void {
   test('a refusal reaches a client that is still sending, and ends the connection', async () => {
     const handler = (exchange: Exchange): void => exchange.send(refusal)
     for (let round = 0; round < 5; round++) {
-      await withClient(transport, handler, async (client) => {
+      await withClient(way, handler, async (client) => {
         client.write(head, bytes)
         const reply = await client.reply()
         assert.equal(reply.status, 413)
@@ -185,7 +185,7 @@ function describeEarlyReplies(transport: Transport): void {
         onAbort: () => sink.onAbort(),
       })
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(head, bytes)
       const reply = await client.reply()
       assert.equal(reply.body.toString(), 'too large')
@@ -198,7 +198,7 @@ function describeEarlyReplies(transport: Transport): void {
 
   test('after a reply without reading the body the connection serves on, or says that it ends', async () => {
     const handler = (exchange: Exchange): void => exchange.send(whole(exchange.path, 404))
-    await withClient(transport, handler, async (client, { handled }) => {
+    await withClient(way, handler, async (client, { handled }) => {
       client.write(requestHead('PUT', '/1', 'Content-Length: 40'))
       client.write(requestHead('GET', '/smuggled').padEnd(40).slice(0, 40))
       const { headers, body } = await client.reply()
@@ -225,7 +225,7 @@ function describeEarlyReplies(transport: Transport): void {
         })
       }
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       const body = bytes.subarray(0, 300_000)
       client.write(requestHead('PUT', '/1', `Content-Length: ${body.length}`), body)
       const { headers } = await client.reply()

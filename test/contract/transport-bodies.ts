@@ -3,18 +3,26 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Exchange, Transport } from '../../src/server/transport/exchange.ts'
+import type { Exchange } from '../../src/server/transport/exchange.ts'
 import { kernelBytesMax } from '../support/kernel-buffers.ts'
 import { patternBytes } from '../support/pattern-source.ts'
 import type { RawConnection } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
-import { collector, later, readBody, requestHead, whole, withClient } from './transport-scene.ts'
+import {
+  collector,
+  later,
+  readBody,
+  requestHead,
+  type Way,
+  whole,
+  withClient,
+} from './transport-scene.ts'
 
 const mebibyte = 1024 * 1024
 
-export function bodiesContract(transport: Transport): void {
-  describeArrival(transport)
-  describeBrake(transport)
+export function bodiesContract(way: Way): void {
+  describeArrival(way)
+  describeBrake(way)
 }
 
 const echo = async (exchange: Exchange): Promise<void> => {
@@ -22,9 +30,9 @@ const echo = async (exchange: Exchange): Promise<void> => {
   exchange.send(whole(`${length} ${await readBody(exchange)}`))
 }
 
-function describeArrival(transport: Transport): void {
+function describeArrival(way: Way): void {
   test('a body that comes with its head is delivered', async () => {
-    await withClient(transport, echo, async (client) => {
+    await withClient(way, echo, async (client) => {
       client.write(`${requestHead('PUT', '/', 'Content-Length: 5')}hello`)
       assert.equal((await client.reply()).body.toString(), '5 hello')
       client.write(`${requestHead('PUT', '/', 'Content-Length: 2')}go`)
@@ -33,7 +41,7 @@ function describeArrival(transport: Transport): void {
   })
 
   test('a body that comes in single bytes is delivered in order', async () => {
-    await withClient(transport, echo, async (client) => {
+    await withClient(way, echo, async (client) => {
       client.write(requestHead('PUT', '/', 'Content-Length: 6'))
       for (const byte of 'abcdef') {
         await later()
@@ -44,7 +52,7 @@ function describeArrival(transport: Transport): void {
   })
 
   test('a chunked body has no length', async () => {
-    await withClient(transport, echo, async (client) => {
+    await withClient(way, echo, async (client) => {
       client.write(`${requestHead('PATCH', '/', 'Transfer-Encoding: chunked')}5\r\nhello\r\n`)
       await later()
       client.write('1\r\n \r\n00a\r\n0123456789\r\n0\r\n\r\n')
@@ -65,7 +73,7 @@ function describeArrival(transport: Transport): void {
         bodies.push((await readBody(exchange)).toString())
         exchange.send(whole('taken'))
       }
-      await withClient(transport, handler, async (client, { handled }) => {
+      await withClient(way, handler, async (client, { handled }) => {
         client.write(requestHead('PATCH', '/', 'Transfer-Encoding: chunked'), chunks)
         const { status } = await client.reply()
         assert.ok([200, 400, 505].includes(status), `status ${status}`)
@@ -77,7 +85,7 @@ function describeArrival(transport: Transport): void {
   }
 
   test('an empty body gives one last chunk', async () => {
-    await withClient(transport, echo, async (client) => {
+    await withClient(way, echo, async (client) => {
       client.write(requestHead('PUT', '/', 'Content-Length: 0'))
       assert.equal((await client.reply()).body.toString(), '0 ')
       client.write(`${requestHead('PUT', '/', 'Transfer-Encoding: chunked')}0\r\n\r\n`)
@@ -91,7 +99,7 @@ function describeArrival(transport: Transport): void {
       for (let turn = 0; turn < 20; turn++) await later()
       exchange.send(whole(await readBody(exchange)))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('PUT', '/', `Content-Length: ${bytes.length}`), bytes)
       assert.ok((await client.reply()).body.equals(bytes))
       client.write(requestHead('PUT', '/', 'Content-Length: 3'), 'end')
@@ -106,7 +114,7 @@ function describeArrival(transport: Transport): void {
       exchange.detach()
       exchange.body.consume(sink)
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('PATCH', '/', 'Transfer-Encoding: chunked'))
       for (let at = 0; at < bytes.length; ) {
         const part = bytes.subarray(at, at + 70_001 + (at % 999))
@@ -120,7 +128,7 @@ function describeArrival(transport: Transport): void {
   })
 
   test('a client that waits for 100 (Continue) gets it', async () => {
-    await withClient(transport, echo, async (client) => {
+    await withClient(way, echo, async (client) => {
       client.write(requestHead('PUT', '/', 'Content-Length: 4', 'Expect: 100-continue'))
       assert.equal((await client.reply()).status, 100)
       client.write('body')
@@ -129,7 +137,7 @@ function describeArrival(transport: Transport): void {
   })
 }
 
-function describeBrake(transport: Transport): void {
+function describeBrake(way: Way): void {
   // The kernel takes what it takes; beyond that a transport may hold a few buffers of its own.
   const heldBytesMax = kernelBytesMax + 2 * mebibyte
   const total = Math.max(64 * mebibyte, Math.ceil(heldBytesMax / mebibyte + 16) * mebibyte)
@@ -172,7 +180,7 @@ function describeBrake(transport: Transport): void {
         onAbort: () => sink.onAbort(),
       })
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       writeAll(client)
       await stalled(client)
       assert.ok(sink.bytes - pausedAt <= 512 * 1024, `${sink.bytes - pausedAt} bytes after pause`)
@@ -199,7 +207,7 @@ function describeBrake(transport: Transport): void {
       each.detach()
       exchange = each
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       writeAll(client)
       await stalled(client)
       assert.ok(total - client.socket.writableLength <= heldBytesMax)

@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Transport } from '../../src/server/transport/exchange.ts'
 import {
   requestHead,
   type SceneHandler,
   type TransportScene,
+  type Way,
   whole,
   withClient,
   withTransport,
@@ -84,10 +84,10 @@ const brokenChunks: Record<string, string> = {
   'an empty chunk size': '\r\nhello\r\n0\r\n\r\n',
 }
 
-export function framingContract(transport: Transport): void {
+export function framingContract(way: Way): void {
   for (const [what, rest] of Object.entries({ 'in our form': '', 'with all behind it': behind })) {
     test(`framing that cannot be trusted is refused ${what}`, async () => {
-      await eachAlone(transport, refusedCases, async (request, scene) => {
+      await eachAlone(way, refusedCases, async (request, scene) => {
         const client = await scene.open()
         client.write(request, rest)
         const reply = await client.reply()
@@ -102,7 +102,7 @@ export function framingContract(transport: Transport): void {
   }
 
   test('framing that cannot be read is refused with all behind it', async () => {
-    await eachAlone(transport, unparsedCases, async (request, scene) => {
+    await eachAlone(way, unparsedCases, async (request, scene) => {
       const client = await scene.open()
       client.write(request, behind)
       assert.equal((await client.reply()).status, 400)
@@ -113,7 +113,7 @@ export function framingContract(transport: Transport): void {
   })
 
   test('what is no request is refused or closed without a word', async () => {
-    await eachAlone(transport, swallowedCases, async (request, scene) => {
+    await eachAlone(way, swallowedCases, async (request, scene) => {
       const client = await scene.open()
       client.write(request, behind)
       const reply = await client.reply({ deadlineMs: silenceMs }).catch(() => undefined)
@@ -128,7 +128,7 @@ export function framingContract(transport: Transport): void {
 
   test('a read with two Hosts is refused, or the first one counts', async () => {
     const handler: SceneHandler = (exchange) => exchange.send(whole(exchange.header('host')))
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('GET', '/', 'Host: other'))
       const { status, body } = await client.reply()
       assert.ok(status === 400 || body.toString() === 'test', `${status} ${body}`)
@@ -137,7 +137,7 @@ export function framingContract(transport: Transport): void {
 
   test('a body whose chunks cannot be trusted never ends well', async () => {
     const head = requestHead('PATCH', '/', 'Transfer-Encoding: chunked')
-    await eachAlone(transport, brokenChunks, async (chunks, scene) => {
+    await eachAlone(way, brokenChunks, async (chunks, scene) => {
       const client = await scene.open()
       client.write(head, chunks, behind)
       await client.over(silenceMs)
@@ -148,7 +148,7 @@ export function framingContract(transport: Transport): void {
 
   test('a handler is not asked for a request that is refused after a good one', async () => {
     const handler: SceneHandler = (exchange) => exchange.send(whole('good'))
-    await withClient(transport, handler, async (client, scene) => {
+    await withClient(way, handler, async (client, scene) => {
       client.write(requestHead('GET', '/good'), refusedCases['two Content-Lengths that differ']!)
       assert.equal((await client.reply()).body.toString(), 'good')
       assert.equal((await client.reply()).status, 400)
@@ -170,14 +170,14 @@ const takeAll: SceneHandler = (exchange) => {
 
 /** Each case on a listener of its own, all at the same time: some take the parser's whole idle time. */
 async function eachAlone(
-  transport: Transport,
+  way: Way,
   cases: Record<string, string>,
   run: (request: string, scene: TransportScene) => Promise<void>,
 ): Promise<void> {
   const failures: string[] = []
   await Promise.all(
     Object.entries(cases).map(([name, request]) =>
-      withTransport(transport, takeAll, (scene) => run(request, scene)).catch((error) =>
+      withTransport(way, takeAll, (scene) => run(request, scene)).catch((error) =>
         failures.push(`${name}: ${error}`),
       ),
     ),

@@ -3,31 +3,34 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
-import type { Exchange, Transport } from '../../src/server/transport/exchange.ts'
+import type { Exchange, TransportOptions } from '../../src/server/transport/exchange.ts'
 import { PatternSource, patternBytes } from '../support/pattern-source.ts'
 import { RawConnection } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
 import {
+  defaultOptions,
   plainHeaders,
   readBody,
   requestHead,
+  type Way,
   whole,
   withClient,
   withTransport,
 } from './transport-scene.ts'
 
-export function lifecycleContract(transport: Transport): void {
-  const options = {
-    address: '127.0.0.1',
-    handler: (exchange: Exchange) => exchange.send(whole('ok')),
-    refuse: () => whole('refused', 400),
-    onFault: () => whole('fault', 500),
-  }
+export function lifecycleContract(way: Way): void {
+  const handler = (exchange: Exchange): void => exchange.send(whole('ok'))
+  const on = (port: number): TransportOptions => ({
+    ...defaultOptions(handler),
+    ...way.options,
+    socket: { kind: 'tcp', address: '127.0.0.1', port },
+  })
+  const { transport } = way
 
   test('a port that is taken is an EADDRINUSE', async () => {
-    const first = await transport({ ...options, port: 0 })
+    const first = await transport(on(0))
     try {
-      const again = transport({ ...options, port: first.local.port })
+      const again = transport(on(first.local.port))
       await assert.rejects(again, { code: 'EADDRINUSE' })
     } finally {
       first.close()
@@ -38,19 +41,19 @@ export function lifecycleContract(transport: Transport): void {
     })
     const address = other.address()
     assert.ok(typeof address === 'object' && address !== null)
-    await assert.rejects(transport({ ...options, port: address.port }), { code: 'EADDRINUSE' })
+    await assert.rejects(transport(on(address.port)), { code: 'EADDRINUSE' })
     other.close()
   })
 
   test('a listener tells its address, and its port is free again after close', async () => {
-    const first = await transport({ ...options, port: 0 })
+    const first = await transport(on(0))
     assert.equal(first.local.address, '127.0.0.1')
     const { port } = first.local
     assert.ok(port > 0)
     first.close()
     first.close()
     first.stopAccepting()
-    const second = await transport({ ...options, port })
+    const second = await transport(on(port))
     assert.equal(second.local.port, port)
     second.close()
   })
@@ -61,7 +64,7 @@ export function lifecycleContract(transport: Transport): void {
       exchange.detach()
       waiting.push(exchange)
     }
-    await withTransport(transport, handler, async ({ open, listener }) => {
+    await withTransport(way, handler, async ({ open, listener }) => {
       const clients = [await open(), await open(), await open()]
       assert.equal(listener.inFlight(), 0)
       for (const client of clients) client.write(requestHead('GET', '/'))
@@ -84,7 +87,7 @@ export function lifecycleContract(transport: Transport): void {
   }
 
   test('a listener that stops refuses connections and ends idle ones', async () => {
-    await withClient(transport, options.handler, async (client, { listener, port, open }) => {
+    await withClient(way, handler, async (client, { listener, port, open }) => {
       client.write(requestHead('GET', '/'))
       await client.reply()
       const silent = await open()
@@ -113,7 +116,7 @@ export function lifecycleContract(transport: Transport): void {
       } else if (exchange.path === '/last') exchange.send(whole('last'))
       else waiting.push(exchange)
     }
-    await withTransport(transport, handler, async ({ open, listener }) => {
+    await withTransport(way, handler, async ({ open, listener }) => {
       const [waiter, streamer, sender] = [await open(), await open(), await open()]
       waiter.write(requestHead('GET', '/wait'))
       streamer.write(requestHead('GET', '/stream'))
@@ -138,7 +141,7 @@ export function lifecycleContract(transport: Transport): void {
     const bytes = patternBytes(16 * 1024 * 1024)
     const handler = (exchange: Exchange): void =>
       exchange.send(whole(exchange.path === '/last' ? 'last' : bytes))
-    await withClient(transport, handler, async (client, { listener }) => {
+    await withClient(way, handler, async (client, { listener }) => {
       client.write(requestHead('GET', '/'))
       await until('some of it', () => client.pendingBytes > 0)
       client.socket.pause()
@@ -161,7 +164,7 @@ export function lifecycleContract(transport: Transport): void {
         exchange.send({ kind: 'stream', status: 200, headers: plainHeaders, source })
       }
     }
-    await withTransport(transport, handler, async ({ open, listener }) => {
+    await withTransport(way, handler, async ({ open, listener }) => {
       const [waiter, streamer] = [await open(), await open()]
       waiter.write(requestHead('GET', '/wait'))
       streamer.write(requestHead('GET', '/stream'))

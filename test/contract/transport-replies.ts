@@ -4,22 +4,30 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HeaderBlock } from '../../src/http/header-block.ts'
 import type { Reply } from '../../src/http/reply.ts'
-import type { Exchange, Transport } from '../../src/server/transport/exchange.ts'
+import type { Exchange } from '../../src/server/transport/exchange.ts'
 import { PatternSource, patternBytes } from '../support/pattern-source.ts'
 import { until } from '../support/until.ts'
-import { later, plainHeaders, readBody, requestHead, whole, withClient } from './transport-scene.ts'
+import {
+  later,
+  plainHeaders,
+  readBody,
+  requestHead,
+  type Way,
+  whole,
+  withClient,
+} from './transport-scene.ts'
 
-export function repliesContract(transport: Transport): void {
-  describeReplies(transport)
-  describeRequests(transport)
-  describeOrder(transport)
+export function repliesContract(way: Way): void {
+  describeReplies(way)
+  describeRequests(way)
+  describeOrder(way)
 }
 
-function describeReplies(transport: Transport): void {
+function describeReplies(way: Way): void {
   const replying = (reply: Reply) => (exchange: Exchange) => exchange.send(reply)
 
   test('a whole reply carries its headers, its length and its body', async () => {
-    await withClient(transport, replying(whole('hello', 201)), async (client) => {
+    await withClient(way, replying(whole('hello', 201)), async (client) => {
       client.write(requestHead('GET', '/'))
       const { status, headers, body } = await client.reply()
       assert.equal(status, 201)
@@ -31,7 +39,7 @@ function describeReplies(transport: Transport): void {
   })
 
   test('a whole reply without a body has the length 0', async () => {
-    await withClient(transport, replying(whole(undefined, 202)), async (client) => {
+    await withClient(way, replying(whole(undefined, 202)), async (client) => {
       client.write(requestHead('GET', '/'))
       assert.equal((await client.reply()).headers['content-length'], '0')
     })
@@ -39,7 +47,7 @@ function describeReplies(transport: Transport): void {
 
   test('a reply with no headers of its own is sent', async () => {
     const reply = { ...whole('x'), headers: new HeaderBlock([]) }
-    await withClient(transport, replying(reply), async (client) => {
+    await withClient(way, replying(reply), async (client) => {
       client.write(requestHead('GET', '/'))
       assert.equal((await client.reply()).body.toString(), 'x')
     })
@@ -53,7 +61,7 @@ function describeReplies(transport: Transport): void {
       '/stream': { kind: 'stream', status: 200, headers: plainHeaders, source },
     }
     const handler = (exchange: Exchange): void => exchange.send(replies[exchange.path]!)
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       const lengths: unknown[] = []
       for (const path of ['/head', '/whole', '/stream', '/head']) {
         client.write(requestHead('HEAD', path))
@@ -68,7 +76,7 @@ function describeReplies(transport: Transport): void {
     const empty = (status: 204 | 304): Reply => ({ kind: 'empty', status, headers: plainHeaders })
     const handler = (exchange: Exchange): void =>
       exchange.send(empty(exchange.path === '/204' ? 204 : 304))
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       for (const status of [204, 304, 204]) {
         client.write(requestHead('GET', `/${status}`))
         const reply = await client.reply()
@@ -82,7 +90,7 @@ function describeReplies(transport: Transport): void {
 
   test('a large whole body reaches a client that reads late', async () => {
     const bytes = patternBytes(4 * 1024 * 1024)
-    await withClient(transport, replying(whole(bytes)), async (client) => {
+    await withClient(way, replying(whole(bytes)), async (client) => {
       client.socket.pause()
       client.write(requestHead('GET', '/'))
       await until('sent', () => client.socket.writableLength === 0)
@@ -94,7 +102,7 @@ function describeReplies(transport: Transport): void {
 
   test('closeConnection ends the connection after the reply', async () => {
     const reply: Reply = { ...whole('bye', 400), closeConnection: true } as Reply
-    await withClient(transport, replying(reply), async (client) => {
+    await withClient(way, replying(reply), async (client) => {
       client.write(requestHead('GET', '/'))
       const { headers, body } = await client.reply()
       assert.equal(body.toString(), 'bye')
@@ -104,7 +112,7 @@ function describeReplies(transport: Transport): void {
   })
 
   test('a client that asks for it gets the connection closed after the reply', async () => {
-    await withClient(transport, replying(whole('bye')), async (client) => {
+    await withClient(way, replying(whole('bye')), async (client) => {
       client.write(requestHead('GET', '/', 'Connection: close'))
       assert.equal((await client.reply()).body.toString(), 'bye')
       await client.over()
@@ -116,7 +124,7 @@ function describeReplies(transport: Transport): void {
       if (exchange.path === '/bad') throw new Error('planted')
       exchange.send(whole('fine'))
     }
-    await withClient(transport, handler, async (client, { faults }) => {
+    await withClient(way, handler, async (client, { faults }) => {
       client.write(requestHead('GET', '/bad'))
       assert.equal((await client.reply()).status, 500)
       assert.equal(faults.length, 1)
@@ -126,7 +134,7 @@ function describeReplies(transport: Transport): void {
   })
 }
 
-function describeRequests(transport: Transport): void {
+function describeRequests(way: Way): void {
   interface Seen {
     readonly method: string
     readonly path: string
@@ -140,7 +148,7 @@ function describeRequests(transport: Transport): void {
       seen.push({ method, path, query })
       exchange.send(whole('ok'))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       const targets = [
         ['GET', '/v2/', ''],
         ['GET', '/v2/a%2Fb/../%00/', 'x=1&y=%20?z&x=2'],
@@ -166,7 +174,7 @@ function describeRequests(transport: Transport): void {
       const body = await readBody(exchange)
       exchange.send(whole(`${length} ${body.length}`))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       for (const method of ['GET', 'PUT', 'DELETE']) {
         client.write(requestHead(method, '/'))
         assert.equal((await client.reply()).body.toString(), '0 0')
@@ -183,7 +191,7 @@ function describeRequests(transport: Transport): void {
       const after = names.map((name) => exchange.header(name))
       exchange.send(whole(JSON.stringify([before, after, exchange.remoteAddress])))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('GET', '/', 'CONTENT-Type: a/b; c=d', 'x-MiXed:  padded  '))
       const expected = ['a/b; c=d', 'padded', '', '', '', 'test']
       const reply = await client.reply()
@@ -198,7 +206,7 @@ function describeRequests(transport: Transport): void {
       await later()
       exchange.send(whole(JSON.stringify([before, exchange.header('accept')])))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('GET', '/', 'Accept: a/b', 'Accept: c/d'))
       for (const value of JSON.parse((await client.reply()).body.toString()) as string[]) {
         assert.match(value, /^a\/b(, c\/d)?$/)
@@ -209,7 +217,7 @@ function describeRequests(transport: Transport): void {
   test('headers of 15 kB are taken', async () => {
     const handler = (exchange: Exchange): void =>
       exchange.send(whole(String(exchange.header('authorization').length)))
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('GET', '/', `Authorization: ${'a'.repeat(15_000)}`))
       assert.equal((await client.reply()).body.toString(), '15000')
     })
@@ -218,7 +226,7 @@ function describeRequests(transport: Transport): void {
   test('headers of 12 kB in segments of a real network are taken', async () => {
     const handler = (exchange: Exchange): void =>
       exchange.send(whole(String(exchange.header('authorization').length)))
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       const head = requestHead('GET', '/', `Authorization: ${'a'.repeat(12_000)}`)
       for (let at = 0; at < head.length; at += 1_448) {
         client.write(head.slice(at, at + 1_448))
@@ -230,7 +238,7 @@ function describeRequests(transport: Transport): void {
 
   test('headers in single bytes are one request', async () => {
     const handler = (exchange: Exchange): void => exchange.send(whole(exchange.header('x-one')))
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       // uWS wants the request line in one piece, as every client sends it.
       const head = requestHead('GET', '/slow', 'X-One: 1')
       const line = head.indexOf('\r\n') + 2
@@ -244,7 +252,7 @@ function describeRequests(transport: Transport): void {
   })
 }
 
-function describeOrder(transport: Transport): void {
+function describeOrder(way: Way): void {
   const heads = ['/1', '/2', '/3', '/4'].map((path) => requestHead('GET', path)).join('')
 
   test('a connection serves one request after the other', async () => {
@@ -252,7 +260,7 @@ function describeOrder(transport: Transport): void {
       await later()
       exchange.send(whole(exchange.path))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       for (let index = 0; index < 20; index++) {
         client.write(requestHead('GET', `/${index}`))
         assert.equal((await client.reply()).body.toString(), `/${index}`)
@@ -262,7 +270,7 @@ function describeOrder(transport: Transport): void {
 
   test('pipelined requests that are answered at once are answered in order', async () => {
     const handler = (exchange: Exchange): void => exchange.send(whole(exchange.path))
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(heads)
       for (const path of ['/1', '/2', '/3', '/4']) {
         assert.equal((await client.reply()).body.toString(), path)
@@ -277,7 +285,7 @@ function describeOrder(transport: Transport): void {
       for (let turn = 0; turn < (waits[exchange.path] ?? 0); turn++) await later()
       exchange.send(whole(exchange.path))
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(heads)
       const answered: string[] = []
       while (answered.length < 4) {
@@ -293,7 +301,7 @@ function describeOrder(transport: Transport): void {
   test('what follows a reply that closes the connection is not handled', async () => {
     const reply = { ...whole('bye'), closeConnection: true } as Reply
     const handler = (exchange: Exchange): void => exchange.send(reply)
-    await withClient(transport, handler, async (client, { handled }) => {
+    await withClient(way, handler, async (client, { handled }) => {
       client.write(heads)
       // What is sent ahead may also end the connection before the reply.
       const answered = await client.reply().catch(() => undefined)

@@ -4,18 +4,35 @@ import assert from 'node:assert/strict'
 import type { BodySink } from '../../src/http/body.ts'
 import { HeaderBlock } from '../../src/http/header-block.ts'
 import type { Reply } from '../../src/http/reply.ts'
-import type { Exchange, Listener, Transport } from '../../src/server/transport/exchange.ts'
-import { RawConnection } from '../support/raw-http.ts'
+import { Admission, type Limit } from '../../src/server/transport/admission.ts'
+import type {
+  Exchange,
+  Listener,
+  PaceLimits,
+  Transport,
+  TransportOptions,
+} from '../../src/server/transport/exchange.ts'
+import { newEdgeCounts } from '../../src/telemetry/edge-counts.ts'
+import { RawConnection, type RawTarget } from '../support/raw-http.ts'
+
+/** An adapter, and what every listener of its cases is given beyond `defaultOptions`. */
+export interface Way {
+  readonly transport: Transport
+  readonly options?: Partial<TransportOptions>
+}
 
 export interface TransportScene {
   readonly listener: Listener
   readonly port: number
+  /** What the listener was given, so that a test can look at its counts and its admission. */
+  readonly options: TransportOptions
   readonly faults: unknown[]
   /** Reasons given to `refuse`. */
   readonly refused: string[]
   /** Path of each exchange that reached the handler. */
   readonly handled: string[]
-  open(): Promise<RawConnection>
+  /** Over TLS where the listener has it. `more` changes where to and how. */
+  open(more?: Partial<RawTarget>): Promise<RawConnection>
 }
 
 export type SceneHandler = (exchange: Exchange) => void | Promise<void>
@@ -30,57 +47,119 @@ export function whole(body: string | Uint8Array | undefined, status = 200): Repl
   return { kind: 'whole', status, headers: plainHeaders, body: bytes }
 }
 
+/** So patient that no case meets a limit which it did not set. */
+export const amplePace: PaceLimits = {
+  handshakeMs: 60_000,
+  headersMs: 60_000,
+  stallMs: 60_000,
+  keepAliveMs: 60_000,
+  receiveRateMin: 1,
+  sendRateMin: 1,
+  graceMs: 60_000,
+}
+
+export const noLimits = {
+  connectionsMax: 0,
+  connectionsPerAddressMax: 0,
+  requestsMax: 0,
+  requestsPerAddressMax: 0,
+} as const
+
+const retryAfter = new HeaderBlock([
+  ['Content-Type', 'text/plain'],
+  ['Retry-After', '7'],
+])
+
+/** What a request beyond a limit gets: as the product does, but in words that tests can tell. */
+export function busyReply(limit: Limit): Reply {
+  return {
+    kind: 'whole',
+    status: limit === 'total' ? 503 : 429,
+    headers: retryAfter,
+    body: Buffer.from(`busy: ${limit}`),
+  }
+}
+
+/** A plain listener on a free loopback port, without limits; counts and admission are its own. */
+export function defaultOptions(
+  handler: (exchange: Exchange) => void = (exchange) => exchange.send(whole('ok')),
+): TransportOptions {
+  return {
+    socket: { kind: 'tcp', address: '127.0.0.1', port: 0 },
+    tls: undefined,
+    proxyProtocol: undefined,
+    pace: amplePace,
+    admission: new Admission(noLimits),
+    counts: newEdgeCounts(),
+    replyHeaders: [],
+    busy: busyReply,
+    handler,
+    refuse: (reason) => ({
+      kind: 'whole',
+      status: 400,
+      headers: plainHeaders,
+      body: Buffer.from(`refused: ${reason}`),
+      closeConnection: true,
+    }),
+    onFault: () => whole('fault', 500),
+  }
+}
+
 /**
  * Run a test against a listener whose handler is `handler`; everything is closed behind it. A handler
  * that returns a promise is detached, as the product's pipeline does; its rejection is a fault.
+ * `overrides` go over `way.options`, and these over `defaultOptions`.
  */
 export async function withTransport(
-  transport: Transport,
+  way: Transport | Way,
   handler: SceneHandler,
   run: (scene: TransportScene) => Promise<void>,
+  overrides: Partial<TransportOptions> = {},
 ): Promise<void> {
+  const { transport, options: given = {} } = typeof way === 'function' ? { transport: way } : way
   const faults: unknown[] = []
   const refused: string[] = []
   const handled: string[] = []
   const opened: RawConnection[] = []
-  const onFault = (error: unknown): Reply => {
-    faults.push(error)
-    return whole('fault', 500)
-  }
-  const listener = await transport({
-    address: '127.0.0.1',
-    port: 0,
-    handler: (exchange) => {
-      handled.push(exchange.path)
-      const pending = handler(exchange)
-      if (pending === undefined) return
-      exchange.detach()
-      pending.catch((error) => exchange.send(onFault(error)))
-    },
+  const base = defaultOptions((exchange) => {
+    handled.push(exchange.path)
+    const pending = handler(exchange)
+    if (pending === undefined) return
+    exchange.detach()
+    pending.catch((error) => exchange.send(options.onFault(error)))
+  })
+  const merged = { ...base, ...given, ...overrides }
+  const options: TransportOptions = {
+    ...merged,
     refuse: (reason) => {
       refused.push(reason)
-      return {
-        kind: 'whole',
-        status: 400,
-        headers: plainHeaders,
-        body: Buffer.from(`refused: ${reason}`),
-        closeConnection: true,
-      }
+      return merged.refuse(reason)
     },
-    onFault,
-  })
+    onFault: (error) => {
+      faults.push(error)
+      return merged.onFault(error)
+    },
+  }
+  const listener = await transport(options)
   const { port } = listener.local
-  const open = async (): Promise<RawConnection> => {
-    const connection = await RawConnection.open(port)
+  const target = targetOf(listener, options)
+  const open = async (more: Partial<RawTarget> = {}): Promise<RawConnection> => {
+    const connection = await RawConnection.open({ ...target, ...more })
     opened.push(connection)
     return connection
   }
   try {
-    await run({ listener, port, faults, refused, handled, open })
+    await run({ listener, port, options, faults, refused, handled, open })
   } finally {
     for (const connection of opened) connection.close()
     listener.close()
   }
+}
+
+function targetOf(listener: Listener, { socket, tls }: TransportOptions): RawTarget {
+  const secured = tls === undefined ? {} : { tls: {} }
+  if (socket.kind === 'unix') return { path: socket.path, ...secured }
+  return { host: socket.address, port: listener.local.port, ...secured }
 }
 
 /** A request head with Host and nothing else but `lines`. */
@@ -95,11 +174,12 @@ export function later(): Promise<void> {
 
 /** As `withTransport`, with one connection open. */
 export function withClient(
-  transport: Transport,
+  way: Transport | Way,
   handler: SceneHandler,
   run: (client: RawConnection, scene: TransportScene) => Promise<void>,
+  overrides: Partial<TransportOptions> = {},
 ): Promise<void> {
-  return withTransport(transport, handler, async (scene) => run(await scene.open(), scene))
+  return withTransport(way, handler, async (scene) => run(await scene.open(), scene), overrides)
 }
 
 export interface Collected {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ByteSource, Reply } from '../../src/http/reply.ts'
-import type { Exchange, Transport } from '../../src/server/transport/exchange.ts'
+import type { Exchange } from '../../src/server/transport/exchange.ts'
 import { kernelBytesMax } from '../support/kernel-buffers.ts'
 import { PatternSource, patternBytes, type Serve } from '../support/pattern-source.ts'
 import { until } from '../support/until.ts'
@@ -13,6 +13,7 @@ import {
   plainHeaders,
   requestHead,
   type SceneHandler,
+  type Way,
   whole,
   withClient,
   withTransport,
@@ -24,14 +25,14 @@ function streamed(source: ByteSource): Reply {
   return { kind: 'stream', status: 200, headers: plainHeaders, source }
 }
 
-export function streamsContract(transport: Transport): void {
-  describeBytes(transport)
-  describePace(transport)
-  describeEnds(transport)
-  describeFaults(transport)
+export function streamsContract(way: Way): void {
+  describeBytes(way)
+  describePace(way)
+  describeEnds(way)
+  describeFaults(way)
 }
 
-function describeBytes(transport: Transport): void {
+function describeBytes(way: Way): void {
   const serves: Record<string, Serve> = {
     'at hand': () => 'now',
     'waited for': () => 'wait',
@@ -48,7 +49,7 @@ function describeBytes(transport: Transport): void {
         sources.push(source)
         exchange.send(streamed(source))
       }
-      await withClient(transport, handler, async (client) => {
+      await withClient(way, handler, async (client) => {
         for (const length of [1, 65_536, 3 * mebibyte + 17, 0, 131_072]) {
           client.write(requestHead('GET', `/?${length}`))
           const { headers, body } = await client.reply()
@@ -69,7 +70,7 @@ function describeBytes(transport: Transport): void {
       const source = new PatternSource(Number(exchange.query), { serve, stepBytesMax: 40_001 })
       exchange.send(streamed(source))
     }
-    await withTransport(transport, handler, async ({ open }) => {
+    await withTransport(way, handler, async ({ open }) => {
       const one = async (index: number): Promise<void> => {
         const length = 2 * mebibyte + index * 4_099
         const client = await open()
@@ -81,7 +82,7 @@ function describeBytes(transport: Transport): void {
   })
 }
 
-function describePace(transport: Transport): void {
+function describePace(way: Way): void {
   for (const how of ['now', 'wait'] as const) {
     test(`64 MiB or more (${how}) go out at the pace of a slow reader`, async () => {
       // The kernel takes what it takes; beyond that a transport may hold a few buffers of its own.
@@ -89,7 +90,7 @@ function describePace(transport: Transport): void {
       const length = Math.max(64 * mebibyte, aheadBytesMax + 32 * mebibyte)
       const source = new PatternSource(length, { serve: () => how })
       await withClient(
-        transport,
+        way,
         (exchange) => exchange.send(streamed(source)),
         async (client) => {
           client.write(requestHead('GET', '/'))
@@ -116,7 +117,7 @@ function describePace(transport: Transport): void {
   }
 }
 
-function describeEnds(transport: Transport): void {
+function describeEnds(way: Way): void {
   test('a client that leaves in mid-stream closes the source once and aborts the exchange', async () => {
     for (const how of ['now', 'wait'] as const) {
       const source = new PatternSource(64 * mebibyte, { serve: () => how })
@@ -128,7 +129,7 @@ function describeEnds(transport: Transport): void {
         })
         exchange.send(streamed(source))
       }
-      await withClient(transport, handler, async (client, { listener, faults }) => {
+      await withClient(way, handler, async (client, { listener, faults }) => {
         client.write(requestHead('GET', '/'))
         await until('some of it', () => client.pendingBytes > mebibyte)
         client.reset()
@@ -158,7 +159,7 @@ function describeEnds(transport: Transport): void {
       exchange.send(streamed(source))
       exchange.detach()
     }
-    await withClient(transport, handler, async (client, { faults }) => {
+    await withClient(way, handler, async (client, { faults }) => {
       client.write(requestHead('GET', '/'))
       await until('a read that waits', () => client.pendingBytes > 5_000 && source.isReading)
       client.reset()
@@ -182,7 +183,7 @@ function describeEnds(transport: Transport): void {
         aborts += 1
       })
     }
-    await withClient(transport, handler, async (client) => {
+    await withClient(way, handler, async (client) => {
       client.write(requestHead('GET', '/'))
       await until('the request', () => exchange !== undefined)
       client.reset()
@@ -194,7 +195,7 @@ function describeEnds(transport: Transport): void {
   })
 }
 
-function describeFaults(transport: Transport): void {
+function describeFaults(way: Way): void {
   const planted = new Error('planted')
   const length = 8 * mebibyte
   type Fault = 'throws' | 'rejects' | 'throws in read' | 'ends early'
@@ -222,7 +223,7 @@ function describeFaults(transport: Transport): void {
     test(`a source that ${fault} before the first byte is answered as a fault`, async () => {
       const source = faulty(fault, 0)
       const handler = (exchange: Exchange): void => exchange.send(streamed(source))
-      await withClient(transport, handler, async (client, { faults, listener }) => {
+      await withClient(way, handler, async (client, { faults, listener }) => {
         client.write(requestHead('GET', '/'))
         const reply = await client.reply()
         assert.deepEqual([reply.status, reply.body.toString()], [500, 'fault'])
@@ -236,7 +237,7 @@ function describeFaults(transport: Transport): void {
     test(`a source that ${fault} in mid-stream ends the connection short`, async () => {
       const source = faulty(fault, 4 * mebibyte)
       const handler = (exchange: Exchange): void => exchange.send(streamed(source))
-      await withClient(transport, handler, async (client, { faults, listener }) => {
+      await withClient(way, handler, async (client, { faults, listener }) => {
         client.write(requestHead('GET', '/'))
         await assert.rejects(client.reply(), /^Error: ended (after|before)/)
         await until('closed', () => source.closes === 1)
@@ -253,7 +254,7 @@ function describeFaults(transport: Transport): void {
       else if (exchange.path === '/good') exchange.send(streamed(new PatternSource(length)))
       else exchange.send(whole('other'))
     }
-    await withTransport(transport, handler, async ({ open }) => {
+    await withTransport(way, handler, async ({ open }) => {
       const [good, bad] = [await open(), await open()]
       bad.write(requestHead('GET', '/bad'))
       good.write(requestHead('GET', '/good'))

@@ -8,14 +8,16 @@ import { bodiesContract } from './transport-bodies.ts'
 import { framingContract } from './transport-framing.ts'
 import { lifecycleContract } from './transport-lifecycle.ts'
 import { repliesContract } from './transport-replies.ts'
+import type { Way } from './transport-scene.ts'
 import { streamsContract } from './transport-streams.ts'
 
 /** Run every case on one adapter. Source: src/server/transport/exchange.ts. */
 export function transportContract(name: string, transport: Transport): void {
-  describe(`${name}: requests and replies`, () => repliesContract(transport))
-  describe(`${name}: request bodies`, () => bodiesContract(transport))
-  describe(`${name}: bodies cut short`, () => abortsContract(transport))
-  describe(`${name}: streamed replies`, () => streamsContract(transport))
-  describe(`${name}: framing`, () => framingContract(transport))
-  describe(`${name}: life of a listener`, () => lifecycleContract(transport))
+  const way: Way = { transport }
+  describe(`${name}: requests and replies`, () => repliesContract(way))
+  describe(`${name}: request bodies`, () => bodiesContract(way))
+  describe(`${name}: bodies cut short`, () => abortsContract(way))
+  describe(`${name}: streamed replies`, () => streamsContract(way))
+  describe(`${name}: framing`, () => framingContract(way))
+  describe(`${name}: life of a listener`, () => lifecycleContract(way))
 }

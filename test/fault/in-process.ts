@@ -109,8 +109,10 @@ export class InProcess {
     return new Promise((resolve, reject) => {
       const exchange: Exchange = {
         ...{ method, path, query, remoteAddress: '127.0.0.1', aborted: false },
+        ...{ isSecure: false, certificate: undefined },
         body: body instanceof Uint8Array ? bodyOf(body) : body,
         header: (name) => headers[name] ?? '',
+        headerLines: (name) => (headers[name] === undefined ? [] : [headers[name]]),
         detach: () => undefined,
         onAbort: () => undefined,
         send: (reply) => this.#answer(reply).then(resolve, reject),

@@ -2,6 +2,7 @@
 // apart by the rules of RFC 9112, so that a wrong length shows.
 
 import { connect, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { until } from './until.ts'
 
 export interface RawReply {
@@ -17,6 +18,22 @@ export interface RawReplyOptions {
   readonly deadlineMs?: number
 }
 
+export interface RawTarget {
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  readonly port?: number
+  /** Of a unix socket, in place of host and port. */
+  readonly path?: string
+  /** Of this end, where the machine has several. */
+  readonly localAddress?: string
+  /** Our side goes on when the server has ended its own. */
+  readonly staysOpen?: boolean
+  /** Over TLS; the server's certificate is believed, unless these options say otherwise. */
+  readonly tls?: ConnectionOptions
+  /** Sent ahead of everything else, outside TLS. */
+  readonly preamble?: Uint8Array
+}
+
 const headEnd = Buffer.from('\r\n\r\n')
 
 /** A connection under the test's control. Nothing is read from it but into memory. */
@@ -27,7 +44,10 @@ export class RawConnection {
   #isClosed = false
   #isEnded = false
 
-  private constructor(socket: Socket) {
+  readonly #carrier: Socket
+
+  private constructor(carrier: Socket, socket: Socket) {
+    this.#carrier = carrier
     this.socket = socket
     socket.on('data', (chunk) => {
       this.#received.push(chunk)
@@ -43,15 +63,16 @@ export class RawConnection {
     socket.on('error', () => {})
   }
 
-  /** `staysOpen`: our side goes on when the server has ended its own. */
-  static async open(port: number, staysOpen = false): Promise<RawConnection> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: staysOpen })
-    const connection = new RawConnection(socket)
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve)
-      socket.once('error', reject)
-    })
-    return connection
+  /**
+   * Errors: those of the socket, and of the TLS handshake. With TLS 1.3 a server may refuse a client's
+   * certificate after this has resolved.
+   */
+  static async open(to: number | RawTarget, staysOpen = false): Promise<RawConnection> {
+    const target: RawTarget = typeof to === 'number' ? { port: to, staysOpen } : to
+    const carrier = await connected(target)
+    if (target.preamble !== undefined) carrier.write(target.preamble)
+    if (target.tls === undefined) return new RawConnection(carrier, carrier)
+    return new RawConnection(carrier, await secured(carrier, target.tls))
   }
 
   /** True when the server has ended the connection, or either side is gone. */
@@ -117,11 +138,13 @@ export class RawConnection {
 
   /** Go away at once, with a reset. */
   reset(): void {
-    this.socket.resetAndDestroy()
+    this.#carrier.resetAndDestroy()
+    this.socket.destroy()
   }
 
   close(): void {
     this.socket.destroy()
+    this.#carrier.destroy()
   }
 
   #drop(bytes: number): void {
@@ -132,6 +155,33 @@ export class RawConnection {
   #excerpt(): string {
     return JSON.stringify(this.pending.subarray(0, 200).toString('latin1'))
   }
+}
+
+function connected(target: RawTarget): Promise<Socket> {
+  const { host = '127.0.0.1', port = 0, path, localAddress, staysOpen = false } = target
+  const where = path === undefined ? { host, port } : { path }
+  const from = localAddress === undefined ? {} : { localAddress }
+  const socket = connect({ ...where, ...from, noDelay: true, allowHalfOpen: staysOpen })
+  return new Promise((resolve, reject) => {
+    socket.once('connect', () => resolve(socket))
+    socket.once('error', reject)
+  })
+}
+
+function secured(carrier: Socket, options: ConnectionOptions): Promise<TLSSocket> {
+  const socket = connectTls({ rejectUnauthorized: false, ...options, socket: carrier })
+  // Errors of the carrier are the TLS socket's too.
+  carrier.on('error', () => {})
+  return new Promise((resolve, reject) => {
+    socket.once('secureConnect', () => {
+      socket.off('error', reject)
+      socket.off('close', onClose)
+      resolve(socket)
+    })
+    const onClose = (): void => reject(new Error('closed within the TLS handshake'))
+    socket.once('error', reject)
+    socket.once('close', onClose)
+  })
 }
 
 function parseHead(text: string): Pick<RawReply, 'status' | 'headers'> {
