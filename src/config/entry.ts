@@ -1,4 +1,5 @@
 // The shape of the schema's rows, and the TypeScript values that they stand for.
+import type { Secret } from './secret.ts'
 
 interface EntryBase {
   /** The name in the TypeScript configuration; a duration ends in Ms, a size in Bytes. */
@@ -27,6 +28,11 @@ export type Entry =
   | Row<'address', string>
   | Row<'origin', string>
   | Row<'path', string>
+  | Row<'paths', readonly string[]>
+  | Row<'text', string>
+  | Row<'mode', string>
+  | Row<'networks', readonly string[]>
+  | Row<'secret', string>
   | Row<'expressions', readonly string[]>
 
 /** One table of the TOML file. */
@@ -34,6 +40,8 @@ export interface Section {
   readonly doc: string
   /** Such a table is written only by those who want it: the example shows it as a comment. */
   readonly alternative?: boolean
+  /** An array of tables: each `[[…]]` of the file is one of them. */
+  readonly list?: boolean
   readonly keys: { readonly [key: string]: Entry }
 }
 
@@ -41,13 +49,15 @@ type ValueOfKind<E extends Entry> = E extends { readonly kind: 'boolean' }
   ? boolean
   : E extends { readonly kind: 'choice'; readonly of: readonly (infer Choice)[] }
     ? Choice
-    : E extends { readonly kind: 'integer' | 'duration' | 'size' }
+    : E extends { readonly kind: 'integer' | 'duration' | 'size' | 'mode' }
       ? number
       : E extends { readonly kind: 'integer-or-auto' }
         ? number | 'auto'
-        : E extends { readonly kind: 'expressions' }
+        : E extends { readonly kind: 'expressions' | 'networks' | 'paths' }
           ? readonly string[]
-          : string
+          : E extends { readonly kind: 'secret' }
+            ? Secret
+            : string
 
 type ValueOf<E extends Entry> = E extends { readonly required: false }
   ? ValueOfKind<E> | undefined

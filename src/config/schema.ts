@@ -1,55 +1,11 @@
 // The one table of configuration keys. Types, defaults, bounds, errors, the example file and
 // docs/configuration.md all come from it.
 import type { Section, SectionValues } from './entry.ts'
+import { serverSchema } from './schema-server.ts'
+import type { Secret } from './secret.ts'
+import type { Place } from './source.ts'
 
-export const schema = {
-  server: {
-    doc: 'Where and how the registry listens.',
-    keys: {
-      bind_address: {
-        kind: 'address',
-        field: 'bindAddress',
-        default: '127.0.0.1',
-        reload: 'restart',
-        doc: 'IP address to listen on; `0.0.0.0` or `::` for every interface.',
-      },
-      port: {
-        kind: 'integer',
-        field: 'port',
-        default: 8000,
-        min: 0,
-        max: 65_535,
-        reload: 'restart',
-        doc: 'TCP port to listen on; 0 takes any free port and logs it.',
-      },
-      transport: {
-        kind: 'choice',
-        field: 'transport',
-        of: ['auto', 'uws', 'node'],
-        default: 'auto',
-        reload: 'restart',
-        doc: 'HTTP implementation: `uws` (fast, a native addon), `node` (built in), or `auto`: uws where its binary loads, else node with a warning.',
-      },
-      external_url: {
-        kind: 'origin',
-        field: 'externalUrl',
-        required: false,
-        example: 'https://registry.example.com',
-        otherwise: 'none: `Location` headers hold a path without a host',
-        reload: 'live',
-        doc: 'Scheme and host by which clients reach the registry, used in `Location` headers.',
-      },
-      shutdown_timeout: {
-        kind: 'duration',
-        field: 'shutdownTimeoutMs',
-        default: '30s',
-        min: '0s',
-        max: '1h',
-        reload: 'live',
-        doc: 'How long a stopping server waits for requests in flight before it cuts them.',
-      },
-    },
-  },
+const registrySchema = {
   global: {
     doc: 'Limits and rules that hold for every repository.',
     keys: {
@@ -107,7 +63,7 @@ export const schema = {
         example: 'deny',
         otherwise: 'deny',
         reload: 'live',
-        doc: 'The decision for every request: `allow` opens the registry, pushes and deletes included, to all who can reach it.',
+        doc: 'The decision where no rule holds; one that holds decides the opposite. `allow` without rules opens the registry, pushes and deletes included, to all who can reach it.',
       },
       default_allow: {
         kind: 'boolean',
@@ -123,7 +79,7 @@ export const schema = {
         field: 'rules',
         default: [],
         reload: 'live',
-        doc: 'CEL rules. This version does not evaluate rules and refuses to start when there are any.',
+        doc: 'CEL expressions about `identity` and `request`; they allow where the default denies, and deny where it allows.',
       },
     },
   },
@@ -309,15 +265,64 @@ export const schema = {
   },
 } as const
 
+export const schema: typeof serverSchema & typeof registrySchema = {
+  ...serverSchema,
+  ...registrySchema,
+}
+
 // Not `satisfies`: with it the arrays above would have to state their types.
 type Checked<S extends { readonly [path: string]: Section }> = S
 export type Schema = Checked<typeof schema>
 export type SchemaValues<Path extends keyof Schema> = SectionValues<Schema[Path]>
 
-/** What `[global.access_policy]` says; `configured` is false where the file has no such table. */
+export type ListenerConfig =
+  | {
+      readonly kind: 'tcp'
+      readonly address: string
+      readonly port: number
+      readonly tls: boolean
+      readonly proxyProtocol: boolean
+    }
+  | {
+      readonly kind: 'unix'
+      readonly path: string
+      readonly mode: number
+      readonly tls: boolean
+      readonly proxyProtocol: boolean
+    }
+
+/** `clientAuth` is 'required' only where there is a `clientCaBundle`. */
+export interface TlsConfig {
+  readonly serverCertificateBundle: string
+  readonly serverPrivateKey: string
+  readonly privateKeyPassphrase: Secret | undefined
+  readonly clientCaBundle: string | undefined
+  readonly clientAuth: 'optional' | 'required'
+  readonly clientCrls: readonly string[]
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** TLS 1.2 suites in the notation of OpenSSL. */
+  readonly ciphers: string | undefined
+  readonly sessionTimeoutMs: number
+  readonly sessionTicketSecret: string | undefined
+  readonly ocspResponse: string | undefined
+}
+
+/** One CEL expression, uncompiled, and where it stands. */
+export interface Rule {
+  readonly text: string
+  readonly place: Place
+}
+
+/** One `access_policy` table. Its rules are compiled in src/authorize/policy. */
 export interface AccessPolicy {
   readonly default: 'deny' | 'allow'
-  readonly configured: boolean
+  readonly rules: readonly Rule[]
+}
+
+/** What holds below one name, by whole components: `prod` stands for `prod/x`, not for `production`. */
+export interface RepositoryConfig {
+  readonly prefix: string
+  readonly accessPolicy: AccessPolicy | undefined
 }
 
 export type BlobStoreConfig =
@@ -334,7 +339,14 @@ export type MetadataStoreConfig =
  */
 export interface Config {
   readonly server: SchemaValues<'server'>
-  readonly global: SchemaValues<'global'> & { readonly accessPolicy: AccessPolicy }
+  /** In the order of the file, never empty. */
+  readonly listeners: readonly ListenerConfig[]
+  readonly tls: TlsConfig | undefined
+  readonly limits: SchemaValues<'server.limits'>
+  readonly headers: SchemaValues<'server.headers'>
+  /** `accessPolicy` undefined: no table, so that every request is denied. */
+  readonly global: SchemaValues<'global'> & { readonly accessPolicy: AccessPolicy | undefined }
+  readonly repositories: readonly RepositoryConfig[]
   readonly blobStore: BlobStoreConfig
   readonly metadataStore: MetadataStoreConfig
   readonly storage: SchemaValues<'storage'>
