@@ -1,0 +1,33 @@
+// Puts the authenticator of a runtime together from what the configuration says.
+
+import type { AuthCounts } from '../telemetry/auth-counts.ts'
+import { Authenticator, type LoginEvent } from './authenticate.ts'
+import { type BasicUser, BasicUsers, type VerifyPassword } from './basic.ts'
+import { CredentialCache } from './credential-cache.ts'
+import { FailedLogins } from './failed-logins.ts'
+
+export interface AuthenticatorParts {
+  readonly users: readonly BasicUser[]
+  readonly verifyPassword: VerifyPassword
+  readonly counts: AuthCounts
+  readonly onLogin: (event: LoginEvent) => void
+  /** Wall clock, in ms. */
+  readonly now: () => number
+  /** Monotonic, in ms. */
+  readonly elapsed: () => number
+}
+
+// About 200 bytes each.
+const credentialsMax = 16_384
+const guessersMax = 16_384
+
+export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
+  const { users, verifyPassword, counts, onLogin, now, elapsed } = parts
+  return new Authenticator({
+    basic: new BasicUsers({ users, verify: verifyPassword, now }),
+    cache: new CredentialCache({ entriesMax: credentialsMax, now: elapsed }),
+    failures: new FailedLogins({ entriesMax: guessersMax, now: elapsed }),
+    counts,
+    onLogin,
+  })
+}

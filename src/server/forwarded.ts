@@ -1,0 +1,60 @@
+// Who the client is when proxies stand between: X-Forwarded-For, believed only as far as it was written
+// by proxies that the operator trusts.
+
+import { BlockList, isIP } from 'node:net'
+import type { Exchange } from './transport/exchange.ts'
+
+export interface ProxyTrust {
+  /** Whether an address is one of `server.trusted_proxies`; '' (a unix socket) is not. */
+  trusts(address: string): boolean
+  /**
+   * The client's address: the peer's, or behind trusted proxies the right-most hop that is not one of
+   * them. Every header line counts; what is no address ends the chain at the hop before it.
+   * Source: RFC 7239 §5.2 and §8.1 on what may be believed.
+   */
+  clientAddress(exchange: Exchange): string
+}
+
+/** `proxies`: addresses and CIDR ranges, checked by the configuration. */
+export function createProxyTrust(proxies: readonly string[]): ProxyTrust {
+  if (proxies.length === 0) {
+    return { trusts: () => false, clientAddress: (exchange) => exchange.remoteAddress }
+  }
+  const list = new BlockList()
+  for (const proxy of proxies) add(list, proxy)
+  const trusts = (address: string): boolean => {
+    const family = isIP(address)
+    return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  }
+  return { trusts, clientAddress: (exchange) => rightMostUntrusted(exchange, trusts) }
+}
+
+function add(list: BlockList, proxy: string): void {
+  const [address = '', prefix] = proxy.split('/')
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+  if (prefix === undefined) list.addAddress(address, family)
+  else list.addSubnet(address, Number(prefix), family)
+}
+
+function rightMostUntrusted(exchange: Exchange, trusts: (address: string) => boolean): string {
+  let client = exchange.remoteAddress
+  if (!trusts(client)) return client
+  const hops = exchange.headerLines('x-forwarded-for').flatMap((line) => line.split(','))
+  for (const hop of hops.toReversed()) {
+    const address = addressOf(hop.trim())
+    if (address === undefined) return client
+    client = address
+    if (!trusts(client)) return client
+  }
+  return client
+}
+
+const withPort = /^(?:\[([0-9a-f:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5})$/i
+
+// Some proxies add the port; IPv6 then stands in brackets.
+function addressOf(hop: string): string | undefined {
+  const match = withPort.exec(hop)
+  const bare = match?.[1] ?? match?.[2] ?? hop
+  const address = bare.replace(/^::ffff:(?=[0-9.]+$)/i, '')
+  return isIP(address) === 0 || address.includes('%') ? undefined : address
+}
