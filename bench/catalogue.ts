@@ -15,6 +15,10 @@ import { push100KiBDocker } from './scenario/push-100kib-docker.ts'
 import { push100KiBMonolithic } from './scenario/push-100kib-monolithic.ts'
 import { push256MiBx1 } from './scenario/push-256mib-x1.ts'
 import { push256MiBx4 } from './scenario/push-256mib-x4.ts'
+import { mtlsBlobGet256MiB, tlsBlobGet256MiB } from './scenario/tls-blob-get-256mib.ts'
+import { tlsConnects } from './scenario/tls-connect.ts'
+import { tlsHandshakes } from './scenario/tls-handshake.ts'
+import { mtlsManifestGet, tlsManifestGet } from './scenario/tls-manifest-get.ts'
 import { uploadsInFlight } from './scenario/uploads-in-flight.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -28,6 +32,12 @@ export const SCENARIOS: readonly Scenario[] = [
   push100KiBDocker,
   push100KiBMonolithic,
   uploadsInFlight,
+  tlsManifestGet,
+  mtlsManifestGet,
+  tlsBlobGet256MiB,
+  mtlsBlobGet256MiB,
+  ...tlsHandshakes,
+  ...tlsConnects,
 ]
 
 export const SUBJECTS: Readonly<Record<SubjectName, Subject>> = {

@@ -6,6 +6,36 @@ import type { Content } from './content.ts'
 export type ReferenceName = 'nginx-static' | 'docker-registry' | 'null-sink' | 'openssl-sha256'
 export type SubjectName = 'keelson' | ReferenceName
 
+/**
+ * How clients come in: plain HTTP; TLS; TLS that would take a client certificate, but none is shown;
+ * TLS with client certificates. Keelson takes its node-tls transport for the last two.
+ */
+export type Edge = 'plain' | 'tls' | 'optional' | 'mtls'
+
+/** What a client needs to talk TLS with a server. Paths of PEM files. */
+export interface Credentials {
+  readonly caFile: string
+  readonly client: { readonly certificateFile: string; readonly keyFile: string } | undefined
+}
+
+/** What a server needs, and its clients. Paths of PEM files. */
+export interface TlsFiles {
+  /** Leaf first, then its chain. */
+  readonly certificateFile: string
+  readonly keyFile: string
+  /** Undefined where clients are not asked for a certificate. */
+  readonly clientCaFile: string | undefined
+  readonly clientAuth: 'optional' | 'required'
+  readonly credentials: Credentials
+}
+
+/** Where a server answers on loopback. */
+export interface Origin {
+  readonly port: number
+  /** Undefined for plain HTTP. */
+  readonly credentials: Credentials | undefined
+}
+
 /** Where the store of a server lives: a disk file system, or tmpfs. */
 export type StoreKind = 'disk' | 'memory'
 
@@ -30,10 +60,9 @@ export interface Round extends DriverResult {
   readonly driver: string
 }
 
-export interface Server {
+export interface Server extends Origin {
   readonly kind: 'server'
   readonly name: SubjectName
-  readonly port: number
   readonly pid: number
   /** Tree whose `data` files may be deleted between rounds of a push scenario. */
   readonly blobRoot: string | undefined
@@ -52,6 +81,8 @@ export interface StartContext {
   /** Empty directory of the wanted store kind, removed by the caller. */
   readonly directory: string
   readonly serverCores: string | undefined
+  /** Undefined for plain HTTP. */
+  readonly tls: TlsFiles | undefined
 }
 
 export interface Subject {
@@ -68,14 +99,21 @@ export interface RoundContext {
 }
 
 export type Expectation =
-  | { readonly against: ReferenceName; readonly atLeast: number; readonly store?: StoreKind }
+  | {
+      readonly against: ReferenceName
+      readonly atLeast: number
+      readonly store?: StoreKind
+      /** Compare the work done per CPU-second of the servers: where the load core is the limit. */
+      readonly perCpu?: true
+    }
   | { readonly atMost: number }
 
 export interface Scenario {
   readonly name: string
   /** One question, as the report prints it. */
   readonly asks: string
-  readonly unit: 'req/s' | 'MB/s' | 'push/s' | 'MiB'
+  readonly unit: 'req/s' | 'conn/s' | 'MB/s' | 'push/s' | 'MiB'
+  readonly edge: Edge
   readonly stores: readonly StoreKind[]
   readonly references: readonly ReferenceName[]
   /** Loaded into each server once, off the clock. */

@@ -1,6 +1,8 @@
 // A loopback port that is free now, for programs that cannot report the one they chose.
 
 import { createServer } from 'node:net'
+import type { Origin } from './contract.ts'
+import { get } from './load/get.ts'
 
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -16,12 +18,12 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** True when `url` answers at all with a status below 500. */
-export async function answers(url: string): Promise<boolean> {
+/** True when `GET /v2/` is answered at all with a status below 500. */
+export async function answers(origin: Origin): Promise<boolean> {
   try {
-    const answer = await fetch(url)
-    await answer.arrayBuffer()
-    return answer.status < 500
+    const answer = await get(origin, '/v2/')
+    answer.resume()
+    return (answer.statusCode ?? 500) < 500
   } catch {
     return false
   }

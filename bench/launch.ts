@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { startServer, stopServer, untilReady } from './children.ts'
-import type { Server, StartContext, Subject } from './contract.ts'
+import type { Origin, Server, StartContext, Subject, TlsFiles } from './contract.ts'
 import { answers, freePort } from './free-port.ts'
 import { pushContent, verifyContent } from './load/seed.ts'
 
@@ -17,11 +17,26 @@ function programCommand(): readonly string[] {
   return program.endsWith('.js') ? [process.execPath, program] : [program]
 }
 
-function configuration(root: string, port: number): string {
+function tlsSection(tls: TlsFiles | undefined): string {
+  if (tls === undefined) return ''
+  const lines = [
+    '',
+    '[server.tls]',
+    `server_certificate_bundle = ${JSON.stringify(tls.certificateFile)}`,
+    `server_private_key = ${JSON.stringify(tls.keyFile)}`,
+  ]
+  if (tls.clientCaFile !== undefined) {
+    lines.push(`client_ca_bundle = ${JSON.stringify(tls.clientCaFile)}`)
+    lines.push(`client_auth = "${tls.clientAuth}"`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function configuration(root: string, port: number, tls: TlsFiles | undefined): string {
   return `[server]
 bind_address = "127.0.0.1"
 port = ${port}
-
+${tlsSection(tls)}
 [blob_store.fs]
 root_dir = ${JSON.stringify(root)}
 
@@ -36,27 +51,28 @@ default = "allow"
  * Errors: Error with the end of its log when it does not serve within 30 s.
  */
 export async function startKeelson(
-  { directory, serverCores }: StartContext,
+  { directory, serverCores, tls }: StartContext,
   command: readonly string[] = programCommand(),
 ): Promise<Server> {
   const port = await freePort()
+  const origin: Origin = { port, credentials: tls?.credentials }
   const root = join(directory, 'store')
   const blobRoot = join(root, 'blobs')
   const configFile = join(directory, 'keelson.toml')
   const logFile = join(directory, 'log')
   mkdirSync(root, { recursive: true })
-  writeFileSync(configFile, configuration(root, port))
+  writeFileSync(configFile, configuration(root, port, tls))
   const child = startServer(serverCores, [...command, '-c', configFile, 'server'], logFile)
-  await untilReady(child, logFile, () => answers(`http://127.0.0.1:${port}/v2/`))
+  await untilReady(child, logFile, () => answers(origin))
   return {
     kind: 'server',
     name: 'keelson',
-    port,
+    ...origin,
     pid: child.pid ?? 0,
     blobRoot,
     load: async (content) => {
-      await pushContent(port, content)
-      await verifyContent(port, content)
+      await pushContent(origin, content)
+      await verifyContent(origin, content)
     },
     stop: () => stopServer(child),
   }

@@ -18,6 +18,8 @@ export interface BenchOptions {
   readonly connections: number
   readonly diskDirectory: string | undefined
   readonly quick: boolean
+  /** Only the scenarios over TLS. */
+  readonly tls: boolean
 }
 
 export const HELP: string = `npm run bench -- [flags]
@@ -29,6 +31,7 @@ export const HELP: string = `npm run bench -- [flags]
   --connections N     connections of request-rate scenarios, 1 to 1024 (32)
   --disk DIRECTORY    where stores on disk go (a temporary directory)
   --quick             2 rounds of 1 s
+  --tls               only the scenarios over TLS
 Scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}
 KEELSON_BIN names another build, KEELSON_BENCH_LOAD=autocannon avoids wrk.
 `
@@ -64,6 +67,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | 'help' {
       connections: { type: 'string' },
       disk: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      tls: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -79,5 +83,6 @@ export function parseOptions(args: readonly string[]): BenchOptions | 'help' {
     connections: bounded('connections', values.connections, 32, 1024),
     diskDirectory: values.disk,
     quick: values.quick,
+    tls: values.tls,
   }
 }

@@ -6,7 +6,7 @@ import type { Scenario, StoreKind } from './contract.ts'
 import { choosePlacement, describeMachine, describeRevision, moveToLoadCore } from './machine.ts'
 import { type BenchOptions, HELP, parseOptions } from './options.ts'
 import { markdownTable } from './report/markdown.ts'
-import { type RunRecord, recordName, writeResult } from './report/record.ts'
+import { type Coverage, type RunRecord, recordName, writeResult } from './report/record.ts'
 import { type ScenarioSummary, summarize } from './report/summary.ts'
 import { scenarioTable } from './report/text.ts'
 import { NOT_INSTALLED, type RunContext, runScenario, type ScenarioResult } from './runner.ts'
@@ -16,17 +16,19 @@ import { findBases } from './workspace.ts'
 const QUIET_LOAD = 0.5
 
 function plan(options: BenchOptions): { scenario: Scenario; store: StoreKind }[] {
-  const { only, stores } = options
-  return SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name)).flatMap(
-    (scenario) =>
-      scenario.stores
-        .filter((store) => stores.length === 0 || stores.includes(store))
-        .map((store) => ({ scenario, store })),
+  const { only, stores, tls } = options
+  const isWanted = ({ name, edge }: Scenario): boolean =>
+    (only.length === 0 || only.includes(name)) && (!tls || edge !== 'plain')
+  return SCENARIOS.filter(isWanted).flatMap((scenario) =>
+    scenario.stores
+      .filter((store) => stores.length === 0 || stores.includes(store))
+      .map((store) => ({ scenario, store })),
   )
 }
 
-function isWhole({ only, subjects, stores, quick }: BenchOptions): boolean {
-  return !quick && only.length + subjects.length + stores.length === 0
+function coverageOf({ only, subjects, stores, quick, tls }: BenchOptions): Coverage {
+  if (quick || only.length + subjects.length + stores.length > 0) return 'partial'
+  return tls ? 'tls' : 'whole'
 }
 
 /** An absent reference is no failure; anything else that kept a subject from running is. */
@@ -62,9 +64,11 @@ async function bench(options: BenchOptions): Promise<boolean> {
     ...{ format: 1, date, revision, machine, placement, options: shown, summaries, results },
   }
   process.stdout.write(`\n${summaries.map(scenarioTable).join('\n')}\n${placement.note}\n`)
-  const whole = isWhole(options)
-  const file = writeResult(recordName(record, whole), `${JSON.stringify(record, undefined, 1)}\n`)
-  if (whole) writeResult('latest.md', markdownTable(record))
+  const coverage = coverageOf(options)
+  const name = recordName(record, coverage)
+  const file = writeResult(name, `${JSON.stringify(record, undefined, 1)}\n`)
+  if (coverage === 'whole') writeResult('latest.md', markdownTable(record))
+  if (coverage === 'tls') writeResult('tls.md', markdownTable(record))
   process.stdout.write(`${file}\n`)
   return results.every(succeeded)
 }

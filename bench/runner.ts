@@ -6,6 +6,7 @@ import { type Content, KIB } from './content.ts'
 import type { Gauge, Round, Scenario, Server, StoreKind, SubjectName } from './contract.ts'
 import type { Placement } from './machine.ts'
 import type { BenchOptions } from './options.ts'
+import { tlsFilesFor } from './tls-files.ts'
 import { cpuSeconds, peakRssBytes } from './usage.ts'
 import { freeBytes, makeDirectory, reclaim, remove, type StoreBases } from './workspace.ts'
 
@@ -63,6 +64,7 @@ function chooseSubjects(scenario: Scenario, options: BenchOptions): readonly Sub
 
 async function admit(
   name: SubjectName,
+  scenario: Scenario,
   store: StoreKind,
   content: Content,
   run: RunContext,
@@ -76,7 +78,8 @@ async function admit(
   }
   try {
     const { serverCores } = run.placement
-    entrant.running = await subject.start({ directory, serverCores })
+    const tls = await tlsFilesFor(scenario.edge)
+    entrant.running = await subject.start({ directory, serverCores, tls })
     if (entrant.running.kind === 'server') await entrant.running.load(content)
   } catch (cause) {
     await withdraw(entrant, cause)
@@ -174,7 +177,7 @@ export async function runScenario(
 
   const content = scenario.content()
   const entrants: Entrant[] = []
-  for (const subject of names) entrants.push(await admit(subject, store, content, run))
+  for (const subject of names) entrants.push(await admit(subject, scenario, store, content, run))
   await runRounds(entrants, scenario, content, run)
   const subjects: SubjectResult[] = []
   for (const entrant of entrants) {

@@ -14,7 +14,7 @@ import { pull, push } from './load/drive.ts'
 import type { PushFlow } from './load/push.ts'
 import { requestRate } from './load/request-rate.ts'
 
-const ROUNDS_ANY = Number.MAX_SAFE_INTEGER
+export const ROUNDS_ANY: number = Number.MAX_SAFE_INTEGER
 
 function firstManifest(content: Content): { readonly tag: string; readonly digest: string } {
   const [manifest] = content.manifests
@@ -28,33 +28,45 @@ function firstBlob(content: Content): { readonly digest: string; readonly size: 
   return blob
 }
 
+/** The path of the first blob, or of the first manifest by tag or digest. */
+export function targetPath(content: Content, target: 'tag' | 'digest' | 'blob'): string {
+  const base = `/v2/${content.repository}`
+  if (target === 'blob') return `${base}/blobs/${firstBlob(content).digest}`
+  return `${base}/manifests/${firstManifest(content)[target]}`
+}
+
+// docker-registry hides OCI manifests from clients that do not ask for them.
+export function targetHeaders(target: 'tag' | 'digest' | 'blob'): readonly string[] {
+  return target === 'blob' ? [] : [`Accept: ${MANIFEST_TYPE}`]
+}
+
 export interface RequestScenario {
   readonly name: string
   readonly asks: string
   readonly method: 'GET' | 'HEAD'
   readonly target: 'tag' | 'digest' | 'blob'
+  readonly edge: 'plain' | 'tls'
   readonly expected: readonly Expectation[]
 }
 
-/** How many of one small request per second. */
+// Its TLS is that of Go, which is no yardstick for ours.
+const PLAIN_ONLY = ['docker-registry'] as const
+
+/** How many of one small request per second, with wrk. */
 export function requestScenario(wanted: RequestScenario): Scenario {
-  const pathOf = (content: Content): string => {
-    const base = `/v2/${content.repository}`
-    if (wanted.target === 'blob') return `${base}/blobs/${firstBlob(content).digest}`
-    return `${base}/manifests/${firstManifest(content)[wanted.target]}`
-  }
   return {
     name: wanted.name,
     asks: wanted.asks,
     unit: 'req/s',
+    edge: wanted.edge,
     stores: ['disk'],
-    references: ['nginx-static', 'docker-registry'],
+    references: ['nginx-static', ...(wanted.edge === 'plain' ? PLAIN_ONLY : [])],
     content: smallImage,
     round: (server, content, context) => {
       const { method, target } = wanted
-      // docker-registry hides OCI manifests from clients that do not ask for them.
-      const headers = target === 'blob' ? [] : [`Accept: ${MANIFEST_TYPE}`]
-      return requestRate(server, { method, path: pathOf(content), status: 200, headers }, context)
+      const path = targetPath(content, target)
+      const headers = targetHeaders(target)
+      return requestRate(server, { method, path, status: 200, headers }, context)
     },
     writes: false,
     warmUp: true,
@@ -78,6 +90,7 @@ export function pullScenario(wanted: PullScenario): Scenario {
     name: wanted.name,
     asks: wanted.asks,
     unit: 'MB/s',
+    edge: 'plain',
     stores: ['disk'],
     references: ['nginx-static', 'docker-registry'],
     content: () => oneBlob(wanted.size),
@@ -116,6 +129,7 @@ export function pushScenario(wanted: PushScenario): Scenario {
     name: wanted.name,
     asks: wanted.asks,
     unit: wanted.unit,
+    edge: 'plain',
     stores: ['disk', 'memory'],
     // The hash bounds bytes, not blobs, so it stands beside MB/s alone.
     references:

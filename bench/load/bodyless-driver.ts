@@ -17,7 +17,9 @@ export interface BodylessOrder {
 
 const order = JSON.parse(process.argv[2] ?? '') as BodylessOrder
 const connections = await Promise.all(
-  Array.from({ length: order.connections }, () => RawConnection.open(order.port)),
+  Array.from({ length: order.connections }, () =>
+    RawConnection.open({ port: order.port, credentials: undefined }),
+  ),
 )
 const latenciesMs: number[] = []
 const start = performance.now()

@@ -38,7 +38,9 @@ function barrier(parties: number): () => Promise<void> {
 async function drive(order: PushOrder): Promise<DriverResult> {
   const source = new PayloadSource(order.size)
   const connections = await Promise.all(
-    Array.from({ length: order.connections }, () => RawConnection.open(order.port)),
+    Array.from({ length: order.connections }, () =>
+      RawConnection.open({ port: order.port, credentials: undefined }),
+    ),
   )
   const hold = order.allInFlight ? barrier(order.connections) : undefined
   const latenciesMs: number[] = []

@@ -2,6 +2,9 @@
 // It knows just what registries answer to pushes: statuses, headers, bodies with a length.
 
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Origin } from '../contract.ts'
+import { clientOptions } from './get.ts'
 
 export interface Answer {
   readonly status: number
@@ -52,10 +55,14 @@ export class RawConnection {
     socket.on('close', () => this.#fail(new Error('the server closed the connection')))
   }
 
-  static async open(port: number): Promise<RawConnection> {
-    const socket = connect({ host: '127.0.0.1', port })
+  static async open({ port, credentials }: Origin): Promise<RawConnection> {
+    const where = { host: '127.0.0.1', port }
+    const socket =
+      credentials === undefined
+        ? connect(where)
+        : connectTls({ ...where, ...clientOptions(credentials) })
     await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve)
+      socket.once(credentials === undefined ? 'connect' : 'secureConnect', resolve)
       socket.once('error', reject)
     })
     return new RawConnection(socket, `127.0.0.1:${port}`)

@@ -1,12 +1,10 @@
 // As many requests per second as the load core can send: wrk where installed, else autocannon.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { atEnd, findProgram, runToEnd } from '../children.ts'
+import { findProgram, runToEnd } from '../children.ts'
 import type { DriverResult, Round, RoundContext, Server } from '../contract.ts'
 import { repeatHead } from './drive.ts'
+import { scriptFile } from './script-file.ts'
 import { BODYLESS_SCRIPT, GET_SCRIPT } from './wrk-script.ts'
 
 export interface Request {
@@ -28,16 +26,12 @@ function isBodyless({ method, status }: Request): boolean {
   return method === 'HEAD' || status === 304
 }
 
-function deadlineMs(context: RoundContext): number {
-  return context.seconds * 1000 + GRACE_MS
+function urlOf({ port, credentials }: Server, { path }: Request): string {
+  return `${credentials === undefined ? 'http' : 'https'}://127.0.0.1:${port}${path}`
 }
 
-function scriptFile(text: string): string {
-  const directory = mkdtempSync(join(tmpdir(), 'keelson-bench-script-'))
-  atEnd(() => rmSync(directory, { recursive: true, force: true }))
-  const file = join(directory, 'wrk.lua')
-  writeFileSync(file, text)
-  return file
+function deadlineMs(context: RoundContext): number {
+  return context.seconds * 1000 + GRACE_MS
 }
 
 function wrk(program: string): Tool {
@@ -52,7 +46,7 @@ function wrk(program: string): Tool {
       [
         ...[program, '-t1', `-c${context.connections}`, `-d${context.seconds}s`, ...headerFlags],
         ...['-s', bodyless ? withoutBody : withBody],
-        `http://127.0.0.1:${server.port}${request.path}`,
+        urlOf(server, request),
       ],
       deadlineMs(context),
       {
@@ -99,7 +93,7 @@ function autocannon(): Tool {
         ...[process.execPath, program, '--json', '-m', request.method],
         ...['-c', String(connections), '-d', String(seconds)],
         ...request.headers.flatMap((line) => ['-H', line]),
-        `http://127.0.0.1:${server.port}${request.path}`,
+        urlOf(server, request),
       ],
       deadlineMs(context),
     )

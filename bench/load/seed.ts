@@ -2,12 +2,14 @@
 
 import { createHash } from 'node:crypto'
 import { type Content, MANIFEST_TYPE } from '../content.ts'
+import type { Origin } from '../contract.ts'
+import { get } from './get.ts'
 import { pushBlob } from './push.ts'
 import { RawConnection } from './raw-connection.ts'
 
 /** Push all of `content`. Errors: Error naming the refused step. */
-export async function pushContent(port: number, content: Content): Promise<void> {
-  const connection = await RawConnection.open(port)
+export async function pushContent(origin: Origin, content: Content): Promise<void> {
+  const connection = await RawConnection.open(origin)
   try {
     for (const blob of content.blobs) {
       await pushBlob(connection, content.repository, blob, 'monolithic')
@@ -26,26 +28,26 @@ export async function pushContent(port: number, content: Content): Promise<void>
   }
 }
 
-async function digestOf(url: string): Promise<string> {
-  const answer = await fetch(url, { headers: { Accept: `${MANIFEST_TYPE}, */*` } })
-  if (!answer.ok || answer.body === null) throw new Error(`${url}: ${answer.status}`)
+async function digestOf(origin: Origin, path: string): Promise<string> {
+  const answer = await get(origin, path, { Accept: `${MANIFEST_TYPE}, */*` })
+  if (answer.statusCode !== 200) throw new Error(`${path}: ${answer.statusCode}`)
   const hash = createHash('sha256')
-  for await (const chunk of answer.body) hash.update(chunk)
+  for await (const chunk of answer) hash.update(chunk as Buffer)
   return `sha256:${hash.digest('hex')}`
 }
 
 /** Read every blob and manifest back and compare digests, so that no server wins by lying. */
-export async function verifyContent(port: number, content: Content): Promise<void> {
-  const base = `http://127.0.0.1:${port}/v2/${content.repository}`
+export async function verifyContent(origin: Origin, content: Content): Promise<void> {
+  const base = `/v2/${content.repository}`
   const wanted = [
-    ...content.blobs.map(({ digest }) => ({ digest, url: `${base}/blobs/${digest}` })),
+    ...content.blobs.map(({ digest }) => ({ digest, path: `${base}/blobs/${digest}` })),
     ...content.manifests.flatMap(({ digest, tag }) => [
-      { digest, url: `${base}/manifests/${digest}` },
-      { digest, url: `${base}/manifests/${tag}` },
+      { digest, path: `${base}/manifests/${digest}` },
+      { digest, path: `${base}/manifests/${tag}` },
     ]),
   ]
-  for (const { digest, url } of wanted) {
-    const got = await digestOf(url)
-    if (got !== digest) throw new Error(`${url} gave ${got}`)
+  for (const { digest, path } of wanted) {
+    const got = await digestOf(origin, path)
+    if (got !== digest) throw new Error(`${path} gave ${got}`)
   }
 }

@@ -25,7 +25,11 @@ const directory = makeDirectory(bases, 'disk')
 if (directory === undefined) throw new Error('no directory for the store')
 
 console.log(placement.note)
-const server = await keelson.start({ directory, serverCores: placement.serverCores })
+const server = await keelson.start({
+  directory,
+  serverCores: placement.serverCores,
+  tls: undefined,
+})
 if (server.kind !== 'server') throw new Error('keelson is a server')
 const scaled = await scale(server.port, Number(values.tags), Number(values.repositories))
 console.log(JSON.stringify(scaled))

@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findProgram, programSays, startServer, stopServer, untilReady } from '../children.ts'
-import type { Server, StartContext, Subject } from '../contract.ts'
+import type { Origin, Server, StartContext, Subject } from '../contract.ts'
 import { answers, freePort } from '../free-port.ts'
 import { pushContent, verifyContent } from '../load/seed.ts'
 
@@ -26,6 +26,7 @@ http:
 
 async function start({ directory, serverCores }: StartContext): Promise<Server> {
   const port = await freePort()
+  const origin: Origin = { port, credentials: undefined }
   const root = join(directory, 'store')
   const blobRoot = join(root, 'docker/registry/v2/blobs')
   const configFile = join(directory, 'registry.yml')
@@ -34,16 +35,16 @@ async function start({ directory, serverCores }: StartContext): Promise<Server> 
   writeFileSync(configFile, configuration(root, port))
   const command = [findProgram('docker-registry') ?? 'docker-registry', 'serve', configFile]
   const child = startServer(serverCores, command, logFile)
-  await untilReady(child, logFile, () => answers(`http://127.0.0.1:${port}/v2/`))
+  await untilReady(child, logFile, () => answers(origin))
   return {
     kind: 'server',
     name: 'docker-registry',
-    port,
+    ...origin,
     pid: child.pid ?? 0,
     blobRoot,
     load: async (content) => {
-      await pushContent(port, content)
-      await verifyContent(port, content)
+      await pushContent(origin, content)
+      await verifyContent(origin, content)
     },
     stop: () => stopServer(child),
   }

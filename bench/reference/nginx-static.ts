@@ -5,11 +5,25 @@ import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:f
 import { dirname, join } from 'node:path'
 import { findProgram, programSays, startServer, stopServer, untilReady } from '../children.ts'
 import type { Content } from '../content.ts'
-import type { Server, StartContext, Subject } from '../contract.ts'
+import type { Origin, Server, StartContext, Subject, TlsFiles } from '../contract.ts'
 import { answers, freePort } from '../free-port.ts'
 import { verifyContent } from '../load/seed.ts'
 
-function configuration(directory: string, port: number): string {
+function tlsDirectives(tls: TlsFiles | undefined): string {
+  if (tls === undefined) return ''
+  const lines = [
+    'ssl_protocols TLSv1.2 TLSv1.3;',
+    `ssl_certificate ${tls.certificateFile};`,
+    `ssl_certificate_key ${tls.keyFile};`,
+  ]
+  if (tls.clientCaFile !== undefined) {
+    lines.push(`ssl_client_certificate ${tls.clientCaFile};`)
+    lines.push(`ssl_verify_client ${tls.clientAuth === 'required' ? 'on' : 'optional'};`)
+  }
+  return lines.map((line) => `\n    ${line}`).join('')
+}
+
+function configuration(directory: string, port: number, tls: TlsFiles | undefined): string {
   const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `${name}_temp_path ${directory}/${name};`)
     .join('\n  ')
@@ -30,7 +44,7 @@ http {
   default_type application/vnd.oci.image.manifest.v1+json;
   ${scratch}
   server {
-    listen 127.0.0.1:${port};
+    listen 127.0.0.1:${port}${tls === undefined ? '' : ' ssl'};${tlsDirectives(tls)}
     root ${directory}/files;
   }
 }
@@ -53,25 +67,26 @@ function writeContent(directory: string, content: Content): void {
   }
 }
 
-async function start({ directory, serverCores }: StartContext): Promise<Server> {
+async function start({ directory, serverCores, tls }: StartContext): Promise<Server> {
   const port = await freePort()
+  const origin: Origin = { port, credentials: tls?.credentials }
   const configFile = join(directory, 'nginx.conf')
   const logFile = join(directory, 'log')
   mkdirSync(join(directory, 'files/v2'), { recursive: true })
   writeFileSync(join(directory, 'files/v2/index.html'), '{}')
-  writeFileSync(configFile, configuration(directory, port))
+  writeFileSync(configFile, configuration(directory, port, tls))
   const command = [findProgram('nginx') ?? 'nginx', '-p', directory, '-c', configFile]
   const child = startServer(serverCores, command, logFile)
-  await untilReady(child, logFile, () => answers(`http://127.0.0.1:${port}/v2/`))
+  await untilReady(child, logFile, () => answers(origin))
   return {
     kind: 'server',
     name: 'nginx-static',
-    port,
+    ...origin,
     pid: child.pid ?? 0,
     blobRoot: undefined,
     load: async (content) => {
       writeContent(directory, content)
-      await verifyContent(port, content)
+      await verifyContent(origin, content)
     },
     stop: () => stopServer(child),
   }

@@ -3,21 +3,22 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startServer, stopServer, untilReady } from '../children.ts'
-import type { Server, StartContext, Subject } from '../contract.ts'
+import type { Origin, Server, StartContext, Subject } from '../contract.ts'
 import { answers, freePort } from '../free-port.ts'
 
 async function start({ directory, serverCores }: StartContext): Promise<Server> {
   const port = await freePort()
+  const origin: Origin = { port, credentials: undefined }
   const logFile = join(directory, 'log')
   // This file and the program have the same extension, built or not.
   const own = fileURLToPath(import.meta.url)
   const program = own.replace(/reference([/\\]null-sink\.[jt]s)$/, 'load$1')
   const child = startServer(serverCores, [process.execPath, program, String(port)], logFile)
-  await untilReady(child, logFile, () => answers(`http://127.0.0.1:${port}/v2/`))
+  await untilReady(child, logFile, () => answers(origin))
   return {
     kind: 'server',
     name: 'null-sink',
-    port,
+    ...origin,
     pid: child.pid ?? 0,
     blobRoot: undefined,
     load: async () => undefined,

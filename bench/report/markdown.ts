@@ -10,7 +10,7 @@ import {
   storeLabel,
 } from './format.ts'
 import type { RunRecord } from './record.ts'
-import type { ScenarioSummary, SubjectSummary } from './summary.ts'
+import type { ScenarioSummary, SubjectSummary, Verdict } from './summary.ts'
 
 const REFERENCES = [
   ['nginx-static', 'nginx static'],
@@ -20,6 +20,12 @@ const REFERENCES = [
 
 function find(summary: ScenarioSummary, name: SubjectName): SubjectSummary | undefined {
   return summary.subjects.find((it) => it.name === name && it.rounds > 0)
+}
+
+// A ratio per CPU-second stands in no other column.
+function verdictCell({ wanted, measured, met }: Verdict): string {
+  const got = wanted.endsWith('per CPU-s') ? ` (${formatRatio(measured)})` : ''
+  return `${wanted}: ${met ? 'met' : '**missed**'}${got}`
 }
 
 function cell(summary: ScenarioSummary, name: SubjectName): string {
@@ -37,9 +43,7 @@ function line(summary: ScenarioSummary): string {
     ours === undefined ? ABSENT : formatCost(summary.unit, ours),
     formatMebibytes(ours?.peakRssBytes),
     ...REFERENCES.map(([name]) => cell(summary, name)),
-    summary.verdicts
-      .map(({ wanted, met }) => `${wanted}: ${met ? 'met' : '**missed**'}`)
-      .join('; '),
+    summary.verdicts.map(verdictCell).join('; '),
   ]
   return `| ${cells.join(' | ')} |`
 }

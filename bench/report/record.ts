@@ -21,9 +21,13 @@ export interface RunRecord {
 
 export const RESULT_DIRECTORY = 'bench/result'
 
-/** Whole runs are kept; partial ones carry a suffix that version control ignores. */
-export function recordName({ date, revision }: RunRecord, whole: boolean): string {
-  return `${date.slice(0, 10)}-${revision.commit}${whole ? '' : '-partial'}.json`
+/** What a run covered: every scenario, those over TLS, or less than either. */
+export type Coverage = 'whole' | 'tls' | 'partial'
+
+/** Whole runs and those over TLS are kept; version control ignores the suffix of partial ones. */
+export function recordName({ date, revision }: RunRecord, coverage: Coverage): string {
+  const suffix = coverage === 'whole' ? '' : `-${coverage}`
+  return `${date.slice(0, 10)}-${revision.commit}${suffix}.json`
 }
 
 /** Gives the path of the file it wrote. */

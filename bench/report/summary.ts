@@ -119,9 +119,11 @@ function judge(
     return [{ wanted, measured, met: measured !== undefined && measured <= expectation.atMost }]
   }
   if (expectation.store !== undefined && expectation.store !== result.store) return []
-  const measured = subjects.find(({ name }) => name === expectation.against)?.ratio
-  const wanted = `≥ ${expectation.atLeast} × ${expectation.against}`
-  return [{ wanted, measured, met: measured !== undefined && measured >= expectation.atLeast }]
+  const { against, atLeast, perCpu: isPerCpu = false } = expectation
+  const reference = subjects.find(({ name }) => name === against)
+  const measured = isPerCpu ? reference?.ratioPerCpu : reference?.ratio
+  const wanted = `≥ ${atLeast} × ${against}${isPerCpu ? ' per CPU-s' : ''}`
+  return [{ wanted, measured, met: measured !== undefined && measured >= atLeast }]
 }
 
 export function summarize(

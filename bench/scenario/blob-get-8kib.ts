@@ -8,5 +8,6 @@ export const blobGet8KiB: Scenario = requestScenario({
   asks: 'Blob GET, 8 KiB',
   method: 'GET',
   target: 'blob',
+  edge: 'plain',
   expected: [],
 })

@@ -8,5 +8,6 @@ export const manifestGetByDigest: Scenario = requestScenario({
   asks: 'Manifest GET by digest (1.2 kB)',
   method: 'GET',
   target: 'digest',
+  edge: 'plain',
   expected: [],
 })

@@ -8,6 +8,7 @@ export const manifestGetByTag: Scenario = requestScenario({
   asks: 'Manifest GET by tag (1.2 kB)',
   method: 'GET',
   target: 'tag',
+  edge: 'plain',
   expected: [
     { against: 'nginx-static', atLeast: 0.9 },
     { against: 'docker-registry', atLeast: 50 },

@@ -8,5 +8,6 @@ export const manifestHeadByTag: Scenario = requestScenario({
   asks: 'Manifest HEAD by tag',
   method: 'HEAD',
   target: 'tag',
+  edge: 'plain',
   expected: [],
 })

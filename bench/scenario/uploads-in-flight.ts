@@ -12,6 +12,7 @@ export const uploadsInFlight: Scenario = {
   name: 'uploads-in-flight',
   asks: 'Peak RSS with 64 uploads of 64 MiB in flight',
   unit: 'MiB',
+  edge: 'plain',
   stores: ['disk'],
   references: ['docker-registry'],
   content: () => EMPTY,
