@@ -38,6 +38,7 @@ export async function goTool(
   t: TestContext,
   moduleDir: string,
   program: string,
+  tags: readonly string[] = [],
 ): Promise<string | undefined> {
   const cwd = join(projectRoot, moduleDir)
   const sums = createHash('sha256').update(version ?? '')
@@ -47,7 +48,8 @@ export async function goTool(
   if (existsSync(path)) return path
   await mkdir(folder, { recursive: true })
   const unfinished = `${path}.${process.pid}`
-  const built = await attempt('go', ['build', '-trimpath', '-o', unfinished, program], {
+  const flags = ['-trimpath', '-tags', tags.join(','), '-o', unfinished]
+  const built = await attempt('go', ['build', ...flags, program], {
     cwd,
     // The toolchain at hand must do; fetching another one is not this test's business.
     env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' },

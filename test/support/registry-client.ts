@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { Agent, type IncomingMessage, request } from 'node:http'
+import { request as requestSecure, Agent as SecureAgent } from 'node:https'
 import { pipeline } from 'node:stream'
 
 export type Algorithm = 'sha256' | 'sha512'
@@ -20,6 +21,13 @@ export interface Answer {
   /** Lower-case names; repeated ones joined by ', '. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
+}
+
+/** For `https` addresses: whom to trust, and what to show; all in PEM. */
+export interface ClientTls {
+  readonly ca: string
+  readonly cert?: string
+  readonly key?: string
 }
 
 export interface PushedManifest {
@@ -72,10 +80,15 @@ export function assertRefused(answer: Answer, status: number, code: string): unk
 /** A client of one registry. Keeps connections; `close` drops them. */
 export class RegistryClient {
   readonly url: string
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 })
+  readonly #agent: Agent
+  readonly #request: typeof request
 
-  constructor(url: string) {
+  constructor(url: string, tls?: ClientTls) {
     this.url = url
+    const options = { keepAlive: true, maxSockets: 16 }
+    const isSecure = url.startsWith('https:')
+    this.#agent = isSecure ? new SecureAgent({ ...options, ...tls }) : new Agent(options)
+    this.#request = isSecure ? requestSecure : request
   }
 
   close(): void {
@@ -100,7 +113,7 @@ export class RegistryClient {
     const isWhole = body instanceof Uint8Array
     const { hostname, port, path } = this.#place(target)
     return new Promise((resolve, reject) => {
-      const outgoing = request({
+      const outgoing = this.#request({
         ...{ agent: this.#agent, method, hostname, port, path },
         headers: {
           ...(isWhole ? lengthOf(method, body) : { 'Transfer-Encoding': 'chunked' }),

@@ -1,5 +1,5 @@
-// Answers for a running Keelson in black-box tests: the built product on a free loopback port with
-// a root directory of its own.
+// Answers for a running Keelson in black-box tests: the built product on free loopback ports with a
+// root directory of its own.
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,11 @@ import { type Exit, startDaemon } from './daemon.ts'
 export interface ServerOptions {
   /** In place of the base configuration, which has its stores in `rootDir` and allows everything. */
   readonly base?: string
+  /**
+   * In place of the one plain listener: a `[[server.listener]]` with these lines each, on a free
+   * loopback port where they name no other place.
+   */
+  readonly listeners?: readonly string[]
   /** Merged over the base configuration as a second `-c` file. */
   readonly toml?: string
   /** Kept after the end, so that a next server can take it over; default: a temporary one. */
@@ -20,12 +25,22 @@ export interface ServerOptions {
   readonly readyTimeoutMs?: number
 }
 
+/** One listening socket, as the product's log tells it; a unix socket has port 0. */
+export interface ServedListener {
+  readonly address: string
+  readonly port: number
+  readonly transport: string
+  readonly tls: boolean
+}
+
 export interface Server {
-  /** `http://127.0.0.1:PORT`, without a slash at the end. */
+  /** `http://127.0.0.1:PORT` of the first listener, without a slash at the end; `https` where it is TLS. */
   readonly url: string
   /** `127.0.0.1:PORT`, as image references have it. */
   readonly host: string
   readonly port: number
+  /** In the order of the configuration. */
+  readonly listeners: readonly ServedListener[]
   /** The product's own process, not that of a `wrap`. */
   readonly pid: number
   readonly rootDir: string
@@ -38,7 +53,7 @@ export interface Server {
 }
 
 interface Serving {
-  readonly port: number
+  readonly listeners: readonly [ServedListener, ...ServedListener[]]
   readonly pid: number | undefined
 }
 
@@ -57,11 +72,16 @@ function productCommand(): readonly string[] {
   return named.endsWith('.js') ? [process.execPath, '--enable-source-maps', named] : [named]
 }
 
-function baseConfig(rootDir: string): string {
+const loopback = 'bind_address = "127.0.0.1"\nport = 0\n'
+
+function listenerConfig(lines: string): string {
+  const place = /^(port|socket)\b/m.test(lines) ? '' : loopback
+  return `[[server.listener]]\n${place}${lines}\n`
+}
+
+function baseConfig(rootDir: string, listeners: readonly string[] | undefined): string {
   return [
-    '[server]',
-    'bind_address = "127.0.0.1"',
-    'port = 0',
+    listeners === undefined ? `[server]\n${loopback}` : listeners.map(listenerConfig).join(''),
     '[blob_store.fs]',
     `root_dir = ${JSON.stringify(rootDir)}`,
     '[global.access_policy]',
@@ -74,9 +94,13 @@ function readServing(line: string): Serving | undefined {
   if (!line.startsWith('{') || !line.includes('"serving"')) return undefined
   const entry: unknown = JSON.parse(line)
   if (typeof entry !== 'object' || entry === null) return undefined
-  const { msg, port, pid } = entry as Readonly<Record<string, unknown>>
-  if (msg !== 'serving' || typeof port !== 'number') return undefined
-  return { port, pid: typeof pid === 'number' ? pid : undefined }
+  const { msg, pid, others = [], ...rest } = entry as Readonly<Record<string, unknown>>
+  const first = rest as unknown as ServedListener
+  if (msg !== 'serving' || typeof first.port !== 'number') return undefined
+  const listeners = [first, ...(others as readonly ServedListener[])].map(
+    ({ address, port, transport, tls }) => ({ address, port, transport, tls }),
+  ) as [ServedListener, ...ServedListener[]]
+  return { listeners, pid: typeof pid === 'number' ? pid : undefined }
 }
 
 /**
@@ -89,7 +113,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const workDir = await mkdtemp(join(tmpdir(), 'keelson-server-'))
   const rootDir = options.rootDir ?? join(workDir, 'data')
   const baseFile = join(workDir, 'base.toml')
-  await writeFile(baseFile, options.base ?? baseConfig(rootDir))
+  await writeFile(baseFile, options.base ?? baseConfig(rootDir, options.listeners))
   const configArgs = ['-c', baseFile]
   if (options.toml !== undefined) {
     const extraFile = join(workDir, 'extra.toml')
@@ -115,10 +139,12 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     signalIfAlive(pid)
     return exited.finally(() => clearTimeout(timer))
   }
-  const host = `127.0.0.1:${daemon.ready.port}`
-  const { port } = daemon.ready
+  const { listeners } = daemon.ready
+  const [{ port, tls }] = listeners
+  const host = `127.0.0.1:${port}`
+  const url = `${tls ? 'https' : 'http'}://${host}`
   const { log, kill } = daemon
-  return { url: `http://${host}`, host, port, pid, rootDir, log, exited, stop, kill }
+  return { url, host, port, listeners, pid, rootDir, log, exited, stop, kill }
 }
 
 function signalIfAlive(pid: number): void {
