@@ -1,5 +1,6 @@
 // `keelson check-config`: tells what a configuration means, or everything that is wrong with it.
 import { isIP } from 'node:net'
+import { nodeReason } from '../config/compose-server.ts'
 import type { Config } from '../config/schema.ts'
 import { formatConfig } from '../config/summary.ts'
 import { type Command, exitCodes, type Invocation } from './command.ts'
@@ -26,24 +27,50 @@ It reads the configuration files alone: it opens no store and no port.`,
 
 /** What is legal and yet seldom meant. */
 export function warningsOf(config: Config): readonly string[] {
-  const { server, global, blobStore, metadataStore, storage } = config
-  const policy = global.accessPolicy
-  const isOpen = policy.default === 'allow'
+  const { blobStore, metadataStore, storage } = config
   const isMemory = blobStore.kind === 'memory' || metadataStore.kind === 'memory'
   const warnings: readonly (readonly [applies: boolean, warning: string])[] = [
-    [!policy.configured, 'no access policy: everything is denied'],
-    [policy.configured && !isOpen, 'the access policy denies everything'],
-    [
-      isOpen && !isLoopback(server.bindAddress),
-      `whoever can reach ${server.bindAddress} may pull, push and delete`,
-    ],
     [isMemory, 'a memory store is for tests: its content is lost at exit'],
     [
       storage.durability === 'none',
       'durability is none: a power loss may take content that was acknowledged',
     ],
   ]
-  return warnings.flatMap(([applies, warning]) => (applies ? [warning] : []))
+  const others = warnings.flatMap(([applies, warning]) => (applies ? [warning] : []))
+  return [...policyWarnings(config), ...tlsWarnings(config), ...others]
+}
+
+function policyWarnings({ global, listeners, repositories }: Config): readonly string[] {
+  const policy = global.accessPolicy
+  if (policy === undefined) {
+    const given = repositories.some(({ accessPolicy }) => accessPolicy !== undefined)
+    return [
+      given
+        ? 'no [global.access_policy]: everything is denied, since a repository policy can only narrow what the global policy allows'
+        : 'no access policy: everything is denied',
+    ]
+  }
+  if (policy.rules.length > 0) return []
+  if (policy.default === 'deny') return ['the access policy denies everything']
+  return listeners.flatMap((listener) =>
+    listener.kind === 'tcp' && !isLoopback(listener.address)
+      ? [`whoever can reach ${listener.address} may pull, push and delete`]
+      : [],
+  )
+}
+
+function tlsWarnings({ listeners, server, tls }: Config): readonly string[] {
+  if (tls === undefined) return []
+  const isUnused = !listeners.some((listener) => listener.tls)
+  const nodeOnly = [
+    ['ocsp_response', tls.ocspResponse],
+    ['session_ticket_secret', tls.sessionTicketSecret],
+  ].flatMap(([key, path]) => (path === undefined ? [] : [key]))
+  const isNode = server.transport === 'node' || nodeReason({ tls, listeners }) !== undefined
+  return [
+    ...(isUnused ? ['no listener uses [server.tls]: nothing is encrypted'] : []),
+    ...(isNode ? [] : nodeOnly).map((key) => `server.tls.${key} needs server.transport = "node"`),
+  ]
 }
 
 function isLoopback(address: string): boolean {

@@ -1,172 +1,138 @@
 // Makes the Config of the checked tables: what one key means for another, and derived defaults.
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
+import { CheckedTables } from './checked-tables.ts'
+import { composePolicy, composeRepositories } from './compose-policy.ts'
+import { composeListeners, composeTls, refuseForTransport } from './compose-server.ts'
 import type { ConfigProblem } from './problem.ts'
-import type {
-  AccessPolicy,
-  BlobStoreConfig,
-  Config,
-  MetadataStoreConfig,
-  Schema,
-  SchemaValues,
-} from './schema.ts'
-import type { Place, TableNode } from './source.ts'
-import { readTables, repositoryPolicies, type TableValues } from './tables.ts'
+import type { BlobStoreConfig, Config, ListenerConfig, MetadataStoreConfig } from './schema.ts'
+import type { Environment } from './secret.ts'
+import { fitSocket } from './socket-path.ts'
+import type { TableNode } from './source.ts'
+import { readTables } from './tables.ts'
 import { formatSize } from './units.ts'
-
-// The address of a unix socket is 108 bytes with its final NUL (man 7 unix).
-const socketPathBytesMax = 107
 
 /**
  * The configuration that a merged tree stands for, or undefined when it has problems.
  * Errors: adds to `problems`.
  */
-export function composeConfig(root: TableNode, problems: ConfigProblem[]): Config | undefined {
-  const tables = readTables(root, problems)
-  const compose = new Composition(tables, root.place, problems)
-  const blobStore = compose.blobStore()
-  const metadataStore = compose.metadataStore(blobStore)
+export function composeConfig(
+  root: TableNode,
+  env: Environment,
+  problems: ConfigProblem[],
+): Config | undefined {
+  const tables = new CheckedTables(readTables(root, env, problems), root.place, problems)
+  const blobStore = composeBlobStore(tables)
+  const metadataStore = composeMetadataStore(tables, blobStore)
+  const tls = composeTls(tables)
+  const listeners = composeListeners(tables, tls)
+  refuseForTransport(tables, { tls, listeners })
   const config: Partial<Config> = {
-    server: compose.values('server'),
-    global: { ...compose.values('global'), accessPolicy: compose.accessPolicy() },
+    server: tables.values('server'),
+    listeners,
+    tls,
+    limits: tables.values('server.limits'),
+    headers: tables.values('server.headers'),
+    global: {
+      ...tables.values('global'),
+      accessPolicy: composePolicy(tables, ['global', 'access_policy']),
+    },
+    repositories: composeRepositories(tables),
     ...(blobStore && { blobStore }),
     ...(metadataStore && { metadataStore }),
-    storage: compose.values('storage'),
-    ingest: compose.ingest(),
-    gc: compose.values('gc'),
-    cache: compose.values('cache'),
-    log: compose.values('log'),
-    admin: compose.admin(blobStore),
+    storage: tables.values('storage'),
+    ingest: composeIngest(tables),
+    gc: tables.values('gc'),
+    cache: tables.values('cache'),
+    log: tables.values('log'),
+    admin: composeAdmin(tables, blobStore, listeners),
   }
-  compose.refuseRepositoryPolicies()
   return isWhole(config) && problems.length === 0 ? deepFreeze(config) : undefined
 }
 
-class Composition {
-  readonly #tables: ReadonlyMap<string, TableValues>
-  readonly #top: Place
-  readonly #problems: ConfigProblem[]
-
-  constructor(tables: ReadonlyMap<string, TableValues>, top: Place, problems: ConfigProblem[]) {
-    this.#tables = tables
-    this.#top = top
-    this.#problems = problems
+function composeBlobStore(tables: CheckedTables): BlobStoreConfig | undefined {
+  const kind = oneOf(tables, 'blob_store', ['fs', 'memory'])
+  if (kind === 'fs') return { kind, ...tables.values('blob_store.fs') }
+  if (kind === 'memory') return { kind }
+  if (given(tables, 'blob_store', ['fs', 'memory']).length === 0) {
+    const message = 'is missing: expected one of [blob_store.fs], [blob_store.memory]'
+    tables.refuse('blob_store', undefined, message)
   }
-
-  values<Path extends keyof Schema>(path: Path): SchemaValues<Path> {
-    // readTables has checked the values against the very rows that this type is derived from.
-    return this.#tables.get(path)?.values as SchemaValues<Path>
-  }
-
-  accessPolicy(): AccessPolicy {
-    const { default: decision, defaultAllow, rules } = this.values('global.access_policy')
-    const place = this.#tables.get('global.access_policy')?.place
-    const fromBoolean = defaultAllow === undefined ? undefined : defaultAllow ? 'allow' : 'deny'
-    if (decision !== undefined && fromBoolean !== undefined && decision !== fromBoolean) {
-      const message = `expected what default = "${decision}" says; found ${defaultAllow}`
-      this.#refuse('global.access_policy', 'default_allow', message)
-    }
-    if (rules.length > 0) this.#refuse('global.access_policy', 'rules', rulesMessage)
-    return { default: decision ?? fromBoolean ?? 'deny', configured: place !== undefined }
-  }
-
-  refuseRepositoryPolicies(): void {
-    for (const [key, place] of repositoryPolicies(this.#tables)) {
-      this.#problems.push({ ...place, key, message: repositoryPolicyMessage })
-    }
-  }
-
-  blobStore(): BlobStoreConfig | undefined {
-    const kind = this.#oneOf('blob_store', ['fs', 'memory'])
-    if (kind === 'fs') return { kind, ...this.values('blob_store.fs') }
-    if (kind === 'memory') return { kind }
-    if (this.#given('blob_store', ['fs', 'memory']).length === 0) {
-      const message = 'is missing: expected one of [blob_store.fs], [blob_store.memory]'
-      this.#problems.push({ ...this.#top, key: 'blob_store', message })
-    }
-    return undefined
-  }
-
-  metadataStore(blobStore: BlobStoreConfig | undefined): MetadataStoreConfig | undefined {
-    if (this.#given('metadata_store', ['lmdb', 'memory']).length > 1) {
-      this.#oneOf('metadata_store', ['lmdb', 'memory'])
-      return undefined
-    }
-    if (this.#has('metadata_store.memory')) return { kind: 'memory' }
-    const { path } = this.values('metadata_store.lmdb')
-    if (path !== undefined) return { kind: 'lmdb', path }
-    const rootDir = rootDirOf(blobStore)
-    if (rootDir !== undefined) return { kind: 'lmdb', path: join(rootDir, '_keelson', 'metadata') }
-    if (blobStore?.kind === 'memory') {
-      const message =
-        'is missing: with [blob_store.memory] expected a path or [metadata_store.memory]'
-      const place = this.#tables.get('blob_store.memory')?.place ?? this.#top
-      this.#problems.push({ ...place, key: 'metadata_store.lmdb.path', message })
-    }
-    return undefined
-  }
-
-  ingest(): Config['ingest'] {
-    const ingest = this.values('ingest')
-    const perUpload = ingest.slabSizeBytes * ingest.slabsPerUpload
-    if (perUpload > ingest.memoryBudgetBytes) {
-      const message = `expected at least slab_size × slabs_per_upload, ${formatSize(perUpload)}; found ${formatSize(ingest.memoryBudgetBytes)}`
-      this.#refuse('ingest', 'memory_budget', message)
-    }
-    return ingest
-  }
-
-  admin(blobStore: BlobStoreConfig | undefined): Config['admin'] {
-    const rootDir = rootDirOf(blobStore)
-    const absolute =
-      this.values('admin').socket ?? (rootDir && join(rootDir, '_keelson', 'admin.sock'))
-    const socket = absolute && shorterPath(absolute)
-    if (socket !== undefined && Buffer.byteLength(socket) > socketPathBytesMax) {
-      const message = `expected a path of at most ${socketPathBytesMax} bytes; found ${Buffer.byteLength(socket)}: ${socket}`
-      this.#refuse('admin', 'socket', message)
-    }
-    return { socket }
-  }
-
-  #oneOf<Kind extends string>(parent: string, kinds: readonly Kind[]): Kind | undefined {
-    const given = this.#given(parent, kinds)
-    for (const extra of given.slice(1)) {
-      const message = `expected one store; [${parent}.${given[0]}] is given too`
-      const place = this.#tables.get(`${parent}.${extra}`)?.place ?? this.#top
-      this.#problems.push({ ...place, key: `${parent}.${extra}`, message })
-    }
-    return given.length === 1 ? given[0] : undefined
-  }
-
-  #given<Kind extends string>(parent: string, kinds: readonly Kind[]): readonly Kind[] {
-    return kinds.filter((kind) => this.#has(`${parent}.${kind}`))
-  }
-
-  #has(table: string): boolean {
-    return this.#tables.get(table)?.place !== undefined
-  }
-
-  #refuse(table: keyof Schema, key: string, message: string): void {
-    const { place, places } = this.#tables.get(table) ?? {}
-    const where = places?.get(key) ?? place ?? this.#top
-    this.#problems.push({ ...where, key: `${table}.${key}`, message })
-  }
+  return undefined
 }
 
-const rulesMessage =
-  'this version does not evaluate CEL rules, and ignoring one could let somebody in: expected an empty array'
+function composeMetadataStore(
+  tables: CheckedTables,
+  blobStore: BlobStoreConfig | undefined,
+): MetadataStoreConfig | undefined {
+  if (given(tables, 'metadata_store', ['lmdb', 'memory']).length > 1) {
+    oneOf(tables, 'metadata_store', ['lmdb', 'memory'])
+    return undefined
+  }
+  if (tables.has('metadata_store.memory')) return { kind: 'memory' }
+  const { path } = tables.values('metadata_store.lmdb')
+  if (path !== undefined) return { kind: 'lmdb', path }
+  const rootDir = rootDirOf(blobStore)
+  if (rootDir !== undefined) return { kind: 'lmdb', path: join(rootDir, '_keelson', 'metadata') }
+  if (blobStore?.kind === 'memory') {
+    const message =
+      'is missing: with [blob_store.memory] expected a path or [metadata_store.memory]'
+    const place = tables.placeOf('blob_store.memory')
+    tables.refuseAt(place, 'metadata_store.lmdb.path', message)
+  }
+  return undefined
+}
 
-const repositoryPolicyMessage =
-  'this version does not evaluate repository policies, and ignoring one could let somebody in: remove it'
+function composeIngest(tables: CheckedTables): Config['ingest'] {
+  const ingest = tables.values('ingest')
+  const perUpload = ingest.slabSizeBytes * ingest.slabsPerUpload
+  if (perUpload > ingest.memoryBudgetBytes) {
+    const message = `expected at least slab_size × slabs_per_upload, ${formatSize(perUpload)}; found ${formatSize(ingest.memoryBudgetBytes)}`
+    tables.refuse('ingest', 'memory_budget', message)
+  }
+  return ingest
+}
+
+function composeAdmin(
+  tables: CheckedTables,
+  blobStore: BlobStoreConfig | undefined,
+  listeners: readonly ListenerConfig[],
+): Config['admin'] {
+  const rootDir = rootDirOf(blobStore)
+  const absolute =
+    tables.values('admin').socket ?? (rootDir && join(rootDir, '_keelson', 'admin.sock'))
+  if (absolute === undefined) return { socket: undefined }
+  const { path, problem } = fitSocket(absolute)
+  if (problem !== undefined) tables.refuse('admin', 'socket', problem)
+  if (listeners.some((listener) => listener.kind === 'unix' && listener.path === path)) {
+    const message = `expected another socket than that of a public listener; found ${path}`
+    tables.refuse('admin', 'socket', message)
+  }
+  return { socket: path }
+}
+
+function oneOf<Kind extends string>(
+  tables: CheckedTables,
+  parent: string,
+  kinds: readonly Kind[],
+): Kind | undefined {
+  const found = given(tables, parent, kinds)
+  for (const extra of found.slice(1)) {
+    const message = `expected one store; [${parent}.${found[0]}] is given too`
+    tables.refuse(`${parent}.${extra}`, undefined, message)
+  }
+  return found.length === 1 ? found[0] : undefined
+}
+
+function given<Kind extends string>(
+  tables: CheckedTables,
+  parent: string,
+  kinds: readonly Kind[],
+): readonly Kind[] {
+  return kinds.filter((kind) => tables.has(`${parent}.${kind}`))
+}
 
 function rootDirOf(store: BlobStoreConfig | undefined): string | undefined {
   return store?.kind === 'fs' ? store.rootDir : undefined
-}
-
-// A socket in a deep folder may be too far from the root and yet near to where the process runs.
-function shorterPath(absolute: string): string {
-  const near = relative(process.cwd(), absolute)
-  const fits = Buffer.byteLength(absolute) <= socketPathBytesMax
-  return fits || near.length >= absolute.length ? absolute : near
 }
 
 function isWhole(config: Partial<Config>): config is Config {

@@ -29,7 +29,7 @@ export type Entry =
   | Row<'origin', string>
   | Row<'path', string>
   | Row<'paths', readonly string[]>
-  | Row<'text', string>
+  | Row<'text', string, { readonly lengthMin: number }>
   | Row<'mode', string>
   | Row<'networks', readonly string[]>
   | Row<'secret', string>

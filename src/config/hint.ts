@@ -6,15 +6,15 @@ export const unsupportedNames: readonly string[] = [
   'blob_store.s3',
   'metadata_store.postgres',
   'redis',
+  'server.http2',
   'server.processes',
-  'server.tls',
 ]
 
 /**
  * The known name that is nearest to `name`, if one is near enough to be what was meant.
  */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  // Two swapped letters are two edits, which in a very short name is another name.
+  // In a very short name two edits make another name.
   const farthest = Math.max(name.length < 4 ? 1 : 2, Math.floor(name.length / 3))
   let best: string | undefined
   let bestDistance = farthest + 1
@@ -28,15 +28,25 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return best
 }
 
-// Levenshtein's distance, one row at a time.
+/** The first known name of which `name` is a part: what somebody wrote from memory. */
+export function containingName(name: string, known: readonly string[]): string | undefined {
+  return name.length < 4 ? undefined : known.find((candidate) => candidate.includes(name))
+}
+
+// Levenshtein's distance, one row at a time, where two swapped neighbours count as one edit.
 function editDistance(source: string, target: string): number {
-  let row = Array.from({ length: target.length + 1 }, (_, index) => index)
+  let before: readonly number[] = []
+  let row: readonly number[] = Array.from({ length: target.length + 1 }, (_, index) => index)
   for (let i = 1; i <= source.length; i += 1) {
     const next = [i]
     for (let j = 1; j <= target.length; j += 1) {
       const replaced = (row[j - 1] ?? 0) + (source[i - 1] === target[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const isSwap =
+        i > 1 && j > 1 && source[i - 1] === target[j - 2] && source[i - 2] === target[j - 1]
+      const swapped = isSwap ? (before[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY
+      next.push(Math.min(replaced, swapped, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
     }
+    before = row
     row = next
   }
   return row[target.length] ?? 0

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { composeConfig } from './compose.ts'
 import { ConfigError, type ConfigProblem } from './problem.ts'
 import type { Config } from './schema.ts'
+import type { Environment } from './secret.ts'
 import { mergeSources, type Source } from './source.ts'
 
 const quickStartText = `[global.access_policy]
@@ -18,10 +19,11 @@ format = "human"
 
 /**
  * Read and merge configuration files in the given order: tables recursively, scalars and arrays
- * replaced. A relative path in a file is relative to that file's folder.
+ * replaced. A relative path in a file is relative to that file's folder. Secrets are read too, from
+ * `env` or from where it says systemd's credentials are.
  * Errors: ConfigError with every problem of every file.
  */
-export function loadConfig(files: readonly string[]): Config {
+export function loadConfig(files: readonly string[], env: Environment = process.env): Config {
   const problems: ConfigProblem[] = []
   const sources: Source[] = []
   for (const file of files) {
@@ -33,17 +35,17 @@ export function loadConfig(files: readonly string[]): Config {
     }
   }
   if (problems.length > 0) throw new ConfigError(problems)
-  return parseConfig(sources)
+  return parseConfig(sources, env)
 }
 
 /**
  * The same for texts in hand; `file` gives the name for errors and the folder for relative paths.
  * Errors: ConfigError with every problem of every text.
  */
-export function parseConfig(sources: readonly Source[]): Config {
+export function parseConfig(sources: readonly Source[], env: Environment = process.env): Config {
   const problems: ConfigProblem[] = []
   const merged = mergeSources(sources, problems)
-  const config = merged && composeConfig(merged, problems)
+  const config = merged && composeConfig(merged, env, problems)
   if (config === undefined || problems.length > 0) {
     throw new ConfigError(inReadingOrder(problems, sources))
   }

@@ -181,6 +181,7 @@ const tls = {
       kind: 'text',
       field: 'ciphers',
       required: false,
+      lengthMin: 1,
       example: 'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256',
       otherwise: 'ECDHE with AES-GCM or ChaCha20',
       reload: 'restart',
@@ -336,6 +337,7 @@ const headers = {
     content_security_policy: {
       kind: 'text',
       field: 'contentSecurityPolicy',
+      lengthMin: 0,
       default: "default-src 'none'; frame-ancestors 'none'",
       reload: 'restart',
       doc: 'Value of `Content-Security-Policy`; an empty one sends none.',

@@ -18,6 +18,8 @@ export interface ValueNode {
   readonly kind: 'value'
   readonly place: Place
   readonly value: unknown
+  /** Where each item of an array stands; empty for everything else. */
+  readonly items: readonly Place[]
 }
 
 export interface TableNode {
@@ -26,7 +28,14 @@ export interface TableNode {
   readonly entries: ReadonlyMap<string, Node>
 }
 
-export type Node = ValueNode | TableNode
+/** An array that holds tables alone, and at least one. */
+export interface ListNode {
+  readonly kind: 'list'
+  readonly place: Place
+  readonly items: readonly TableNode[]
+}
+
+export type Node = ValueNode | TableNode | ListNode
 
 /**
  * Merge the texts in order: tables recursively, everything else replaced by the later text.
@@ -69,16 +78,35 @@ function toTable(
   const entries = new Map<string, Node>()
   for (const [key, value] of Object.entries(table) as [string, unknown][]) {
     const keyPath = [...path, key]
-    const line = lines.get(pathKey(keyPath))
-    const keyPlace = line === undefined ? place : { file: place.file, line }
-    entries.set(
-      key,
-      isTable(value)
-        ? toTable(value, keyPath, keyPlace, lines)
-        : { kind: 'value', place: keyPlace, value },
-    )
+    entries.set(key, toNode(value, keyPath, placeOf(keyPath, place, lines), lines))
   }
   return tableNode(place, entries)
+}
+
+function toNode(
+  value: unknown,
+  path: readonly string[],
+  place: Place,
+  lines: ReadonlyMap<string, number>,
+): Node {
+  if (isTable(value)) return toTable(value, path, place, lines)
+  if (!Array.isArray(value)) return { kind: 'value', place, value, items: [] }
+  const written: readonly unknown[] = value
+  const paths = written.map((_, index) => [...path, String(index)])
+  const places = paths.map((itemPath) => placeOf(itemPath, place, lines))
+  if (written.length === 0 || !written.every(isTable)) {
+    return { kind: 'value', place, value, items: places }
+  }
+  const items = written.map((item, index) =>
+    toTable(item, paths[index] ?? path, places[index] ?? place, lines),
+  )
+  return { kind: 'list', place, items }
+}
+
+// What has no line of its own stands where its table stands.
+function placeOf(path: readonly string[], table: Place, lines: ReadonlyMap<string, number>): Place {
+  const line = lines.get(pathKey(path))
+  return line === undefined ? table : { file: table.file, line }
 }
 
 function isTable(value: unknown): value is object {

@@ -1,10 +1,17 @@
 // Checks the merged tree against the schema: every table, every key, every value.
 import type { Entry, Section } from './entry.ts'
-import { nearestName, unsupportedNames } from './hint.ts'
+import { containingName, nearestName, unsupportedNames } from './hint.ts'
 import type { ConfigProblem } from './problem.ts'
 import { schema } from './schema.ts'
+import { type Environment, readSecret, type SecretSource } from './secret.ts'
 import type { Node, Place, TableNode } from './source.ts'
-import { describeExpected, describeFound, describeNotation, parseValue } from './value.ts'
+import {
+  describeExpected,
+  describeFound,
+  describeNotation,
+  parseValue,
+  unfitItem,
+} from './value.ts'
 
 /** One table of the schema with its values by field: those written, or the defaults. */
 export interface TableValues {
@@ -14,6 +21,15 @@ export interface TableValues {
   readonly values: Readonly<Record<string, unknown>>
   /** Where each written key stands, by its TOML name. */
   readonly places: ReadonlyMap<string, Place>
+  /** Where each item of an array stands, by the TOML name of its key. */
+  readonly itemPlaces: ReadonlyMap<string, readonly Place[]>
+}
+
+/** The checked tables by their dotted names. */
+export interface ReadTables {
+  readonly tables: ReadonlyMap<string, TableValues>
+  /** The items of each array of tables that a file has. */
+  readonly lists: ReadonlyMap<string, readonly TableValues[]>
 }
 
 /** What may stand in a table: the keys of its section and the tables below it. */
@@ -26,22 +42,22 @@ const noKeys: Section = { doc: '', keys: {} }
 const allowedAtTop: Allowed = buildAllowed()
 
 /**
- * The tables of the schema by their dotted names, those of no file included.
- * Errors: adds to `problems` one for each unknown, missing or unfit key.
+ * The tables of the schema, those of no file included.
+ * Errors: adds to `problems` one for each unknown, missing or unfit key and unreadable secret.
  */
 export function readTables(
   root: TableNode,
+  env: Environment,
   problems: ConfigProblem[],
-): ReadonlyMap<string, TableValues> {
-  const found = new Map<string, TableValues>()
+): ReadTables {
+  const reader = new Reader(env, problems)
   for (const [name, section] of sections()) {
-    const path = name.split('.')
-    found.set(name, { path, place: undefined, values: defaultsOf(section), places: new Map() })
+    if (!section.list) reader.tables.set(name, unwritten(name.split('.'), section))
   }
   const { tables, section } = allowedAtTop
   const allowed = { section, tables: new Map(tables).set('repository', repositories(root)) }
-  readTable(root, [], allowed, found, problems)
-  return found
+  reader.read(root, [], allowed)
+  return reader
 }
 
 /** A key path as TOML writes it. */
@@ -49,15 +65,91 @@ export function dottedName(path: readonly string[]): string {
   return path.map((key) => (/^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key))).join('.')
 }
 
-/** The names of the policies that the file gives to single repositories. */
-export function repositoryPolicies(
-  found: ReadonlyMap<string, TableValues>,
-): readonly (readonly [name: string, place: Place])[] {
-  return [...found].flatMap(([name, { path, place }]) =>
-    place !== undefined && path.length === 3 && path[0] === 'repository'
-      ? [[name, place] as const]
-      : [],
-  )
+class Reader implements ReadTables {
+  readonly tables: Map<string, TableValues> = new Map()
+  readonly lists: Map<string, readonly TableValues[]> = new Map()
+  readonly #env: Environment
+  readonly #problems: ConfigProblem[]
+
+  constructor(env: Environment, problems: ConfigProblem[]) {
+    this.#env = env
+    this.#problems = problems
+  }
+
+  read(table: TableNode, path: readonly string[], allowed: Allowed): void {
+    // A quoted key can hold dots, but then it is not in the schema, so no name stands for two paths.
+    this.tables.set(dottedName(path), this.#readTable(table, path, allowed))
+  }
+
+  #readTable(table: TableNode, path: readonly string[], allowed: Allowed): TableValues {
+    const values = defaultsOf(allowed.section)
+    const places = new Map<string, Place>()
+    const itemPlaces = new Map<string, readonly Place[]>()
+    for (const [key, node] of table.entries) {
+      const keyPath = [...path, key]
+      const below = allowed.tables.get(key)
+      const entry = Object.hasOwn(allowed.section.keys, key) ? allowed.section.keys[key] : undefined
+      if (below !== undefined) this.#readBelow(node, keyPath, below)
+      else if (entry !== undefined) {
+        places.set(key, node.place)
+        if (node.kind === 'value') itemPlaces.set(key, node.items)
+        const value =
+          entry.kind === 'secret'
+            ? this.#readSecret(node, keyPath, entry)
+            : this.#readValue(node, keyPath, entry)
+        if (value !== undefined) values[entry.field] = value
+      } else {
+        const known = [...allowed.tables.keys(), ...Object.keys(allowed.section.keys)]
+        this.#problems.push(unknown(node, keyPath, known))
+      }
+    }
+    for (const [key, entry] of Object.entries(allowed.section.keys)) {
+      if (!('required' in entry && entry.required) || places.has(key)) continue
+      const message = `is missing: expected ${expectation(entry)}`
+      this.#problems.push({ ...table.place, key: dottedName([...path, key]), message })
+    }
+    return { path, place: table.place, values, places, itemPlaces }
+  }
+
+  #readBelow(node: Node, path: readonly string[], allowed: Allowed): void {
+    if (!allowed.section.list) {
+      if (node.kind === 'table') this.read(node, path, allowed)
+      else this.#problems.push(unfit(node, path, 'a table'))
+      return
+    }
+    const name = dottedName(path)
+    if (node.kind === 'list') {
+      const items = node.items.map((item) => this.#readTable(item, path, allowed))
+      this.lists.set(name, items)
+    } else if (node.kind === 'table' || !isEmptyArray(node.value)) {
+      this.#problems.push(unfit(node, path, `an array of tables, [[${name}]]`))
+    }
+  }
+
+  #readValue(node: Node, path: readonly string[], entry: Entry): unknown {
+    const { file } = node.place
+    const value = node.kind === 'value' ? parseValue(entry, node.value, file) : undefined
+    if (value === undefined) this.#problems.push(unfitValue(node, path, entry))
+    return value
+  }
+
+  #readSecret(node: Node, path: readonly string[], entry: Entry): unknown {
+    const problem = { ...node.place, key: dottedName(path) }
+    const source = parseValue(entry, writtenSecret(node), node.place.file)
+    if (source === undefined) {
+      const message = `expected ${expectation(entry)}; found ${kindOfNode(node)}`
+      this.#problems.push({ ...problem, message })
+      return undefined
+    }
+    try {
+      // parseValue makes nothing else of a row of this kind.
+      return readSecret(source as SecretSource, this.#env)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'unknown error'
+      this.#problems.push({ ...problem, message: `expected a readable secret; found: ${why}` })
+      return undefined
+    }
+  }
 }
 
 function sections(): readonly (readonly [name: string, section: Section])[] {
@@ -87,41 +179,9 @@ function repositories(root: TableNode): Allowed {
   return { section: noKeys, tables: new Map(prefixes.map((prefix) => [prefix, repository])) }
 }
 
-function readTable(
-  table: TableNode,
-  path: readonly string[],
-  allowed: Allowed,
-  found: Map<string, TableValues>,
-  problems: ConfigProblem[],
-): void {
-  const values = defaultsOf(allowed.section)
-  const places = new Map<string, Place>()
-  for (const [key, node] of table.entries) {
-    const keyPath = [...path, key]
-    const below = allowed.tables.get(key)
-    const entry = Object.hasOwn(allowed.section.keys, key) ? allowed.section.keys[key] : undefined
-    if (below !== undefined && node.kind === 'table') {
-      readTable(node, keyPath, below, found, problems)
-    } else if (below !== undefined) {
-      problems.push(unfit(node, keyPath, 'a table'))
-    } else if (entry !== undefined) {
-      places.set(key, node.place)
-      const value =
-        node.kind === 'value' ? parseValue(entry, node.value, node.place.file) : undefined
-      if (value !== undefined) values[entry.field] = value
-      else problems.push(unfit(node, keyPath, expectation(entry)))
-    } else {
-      const known = [...allowed.tables.keys(), ...Object.keys(allowed.section.keys)]
-      problems.push(unknown(node, keyPath, known))
-    }
-  }
-  for (const [key, entry] of Object.entries(allowed.section.keys)) {
-    if (!('required' in entry && entry.required) || places.has(key)) continue
-    const message = `is missing: expected ${expectation(entry)}`
-    problems.push({ ...table.place, key: dottedName([...path, key]), message })
-  }
-  // A quoted key can hold dots, but then it is not in the schema, so no name stands for two paths.
-  found.set(dottedName(path), { path, place: table.place, values, places })
+function unwritten(path: readonly string[], section: Section): TableValues {
+  const values = defaultsOf(section)
+  return { path, place: undefined, values, places: new Map(), itemPlaces: new Map() }
 }
 
 function defaultsOf(section: Section): Record<string, unknown> {
@@ -132,25 +192,61 @@ function defaultsOf(section: Section): Record<string, unknown> {
   return values
 }
 
+// Tables merge, but the later file's way to a secret replaces the earlier one's.
+function writtenSecret(node: Node): unknown {
+  if (node.kind !== 'table') return node.kind === 'value' ? node.value : undefined
+  const own = [...node.entries].filter(([, entry]) => entry.place.file === node.place.file)
+  return Object.fromEntries(
+    own.map(([key, entry]) => [key, entry.kind === 'value' ? entry.value : undefined]),
+  )
+}
+
 function expectation(entry: Entry): string {
   return `${describeExpected(entry)}${describeNotation(entry.kind)}`.replaceAll('`', '')
 }
 
+function unfitValue(node: Node, path: readonly string[], entry: Entry): ConfigProblem {
+  const expected = expectation(entry)
+  if (node.kind !== 'value') return unfit(node, path, expected)
+  const index = unfitItem(entry, node.value, node.place.file)
+  if (index === -1 || !Array.isArray(node.value)) return unfit(node, path, expected)
+  const place = node.items[index] ?? node.place
+  const message = `expected ${expected}; found ${describeFound(node.value[index])}`
+  return { ...place, key: dottedName(path), message }
+}
+
 function unfit(node: Node, path: readonly string[], expected: string): ConfigProblem {
-  const found = node.kind === 'table' ? 'a table' : describeFound(node.value)
+  const found = node.kind === 'value' ? describeFound(node.value) : kindOfNode(node)
   const message = `expected ${expected}; found ${found}`
   return { ...node.place, key: dottedName(path), message }
 }
 
+// Says nothing of the value itself, which may be a secret.
+function kindOfNode(node: Node): string {
+  if (node.kind === 'table') return 'a table'
+  if (node.kind === 'list') return 'an array of tables'
+  if (typeof node.value === 'string') return 'an empty string'
+  return typeof node.value === 'object' ? describeFound(node.value) : `a ${typeof node.value}`
+}
+
+function isEmptyArray(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0
+}
+
 function unknown(node: Node, path: readonly string[], known: readonly string[]): ConfigProblem {
   const key = dottedName(path)
-  const what = node.kind === 'table' ? 'table' : 'key'
+  const what = node.kind === 'value' ? 'key' : 'table'
   if (unsupportedNames.includes(key)) {
     return { ...node.place, key, message: 'is not supported by this version' }
   }
+  const name = path.at(-1) ?? ''
   const parent = path.slice(0, -1)
-  const nearest = nearestName(path.at(-1) ?? '', known)
-  const meant = nearest === undefined ? homeOf(path.at(-1) ?? '') : dottedName([...parent, nearest])
+  const near = nearestName(name, known)
+  const part = containingName(name, known)
+  const meant =
+    (near && dottedName([...parent, near])) ??
+    homeOf(name) ??
+    (part && dottedName([...parent, part]))
   const hint = meant === undefined ? expectedHere(known) : `did you mean ${meant}?`
   return { ...node.place, key, message: `is not a known ${what}: ${hint}` }
 }

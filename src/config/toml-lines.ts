@@ -8,27 +8,50 @@ export function pathKey(path: readonly string[]): string {
 }
 
 /**
- * The line, from 1, of every table header and every `key = value`, by `pathKey` of the full path.
+ * The line, from 1, of every table header, every `key = value` and every item of an array, by
+ * `pathKey` of the full path; an item goes by its index, and so does each of `[[…]]`.
  * Keys inside an inline table are not listed: they stand where their table stands.
  */
 export function findLines(text: string): ReadonlyMap<string, number> {
   const lines = new Map<string, number>()
+  const lastItems = new Map<string, number>()
   const scan = new Scan(text)
   let table: readonly string[] = []
   while (scan.skipToStatement()) {
     const line = scan.line
     if (scan.take('[')) {
-      scan.take('[')
-      table = scan.key()
+      const isItem = scan.take('[')
+      table = headerPath(scan.key(), isItem, lastItems)
       notePath(lines, [], table, line)
       scan.skipLine()
     } else {
       const key = scan.key()
       notePath(lines, table, key, line)
-      scan.skipValue()
+      for (const [index, itemLine] of scan.skipValue().entries()) {
+        lines.set(pathKey([...table, ...key, String(index)]), itemLine)
+      }
     }
   }
   return lines
+}
+
+// A header speaks of the last item of each array of tables that it passes through.
+function headerPath(
+  header: readonly string[],
+  isItem: boolean,
+  lastItems: Map<string, number>,
+): readonly string[] {
+  const path: string[] = []
+  for (const [position, part] of header.entries()) {
+    path.push(part)
+    const key = pathKey(path)
+    const last = lastItems.get(key)
+    const index = isItem && position === header.length - 1 ? (last ?? -1) + 1 : last
+    if (index === undefined) continue
+    lastItems.set(key, index)
+    path.push(String(index))
+  }
+  return path
 }
 
 function notePath(
@@ -86,21 +109,37 @@ class Scan {
     return parts
   }
 
-  /** Skips `= value`, which an array, an inline table or a long string spreads over lines. */
-  skipValue(): void {
+  /**
+   * Skips `= value`, which an array, an inline table or a long string spreads over lines. Returns
+   * the line of each item where the value is an array.
+   */
+  skipValue(): readonly number[] {
+    const items: number[] = []
     let depth = 0
+    let isArray = false
+    let awaitsItem = false
     for (; this.#at < this.#text.length; this.#advance()) {
-      const char = this.#text[this.#at]
-      if (char === '\n' && depth === 0) return
-      if (char === '#') {
-        this.skipLine()
-        if (depth === 0) return
-      } else if (char === '"' || char === "'") {
+      const char = this.#text[this.#at] ?? ''
+      if (depth === 0 && (char === '\n' || char === '#')) break
+      if (awaitsItem && !/[\s#\]]/.test(char)) {
+        items.push(this.line)
+        awaitsItem = false
+      }
+      if (char === '#') this.skipLine()
+      else if (char === '"' || char === "'") {
         this.#string()
         this.#at -= 1
-      } else if (char === '[' || char === '{') depth += 1
-      else if (char === ']' || char === '}') depth -= 1
+      } else if (char === '[' || char === '{') {
+        depth += 1
+        if (depth === 1) {
+          isArray = char === '['
+          awaitsItem = isArray
+        }
+      } else if (char === ']' || char === '}') depth -= 1
+      else if (char === ',') awaitsItem = isArray && depth === 1
     }
+    this.skipLine()
+    return items
   }
 
   #advance(): void {

@@ -2,11 +2,13 @@
 import { isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import type { Entry } from './entry.ts'
+import { parseSecretSource } from './secret.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 /**
  * The value in base units, or undefined when it is not what the row allows.
- * A relative path is resolved against the folder of `file`.
+ * A relative path is resolved against the folder of `file`. A secret is not read yet: its value here
+ * is a SecretSource.
  */
 export function parseValue(entry: Entry, written: unknown, file: string): unknown {
   switch (entry.kind) {
@@ -27,9 +29,17 @@ export function parseValue(entry: Entry, written: unknown, file: string): unknow
     case 'origin':
       return parseOrigin(written)
     case 'path':
-      return isPath(written) ? resolve(dirname(file), written) : undefined
+      return parsePath(written, file)
+    case 'text':
+      return parseText(written, entry.lengthMin)
+    case 'mode':
+      return parseMode(written)
+    case 'secret':
+      return parseSecretSource(written, file)
     case 'expressions':
-      return isStringArray(written) ? written : undefined
+    case 'networks':
+    case 'paths':
+      return parseItems(entry.kind, written, file)
     default:
       return entry satisfies never
   }
@@ -56,8 +66,18 @@ export function describeExpected(entry: Entry): string {
       return 'an `http://` or `https://` URL of a host without a path'
     case 'path':
       return 'a path'
+    case 'text':
+      return entry.lengthMin === 0 ? 'printable ASCII text' : 'printable ASCII text, not empty'
+    case 'mode':
+      return 'an octal mode in quotes, such as `"0660"`'
+    case 'secret':
+      return 'a string, or one of `{ env = "NAME" }`, `{ file = "PATH" }`, `{ credential = "NAME" }`'
     case 'expressions':
       return 'an array of strings'
+    case 'networks':
+      return 'an array of IP addresses and networks, such as `["10.0.0.0/8", "::1"]`'
+    case 'paths':
+      return 'an array of paths'
     default:
       return entry satisfies never
   }
@@ -68,6 +88,14 @@ export function describeNotation(kind: Entry['kind']): string {
   if (kind === 'duration') return ', such as "100ms", "30s", "5m", "24h", or a number of seconds'
   if (kind === 'size') return ', such as "64KiB", "5MiB", "10GB", or a number of bytes'
   return ''
+}
+
+/** The index of the first item that makes an array unfit; -1 where it is not one of the items. */
+export function unfitItem(entry: Entry, written: unknown, file: string): number {
+  const { kind } = entry
+  if (kind !== 'expressions' && kind !== 'networks' && kind !== 'paths') return -1
+  if (!Array.isArray(written)) return -1
+  return written.findIndex((item: unknown) => parseItem(kind, item, file) === undefined)
 }
 
 /** A found value in a few words, for errors. */
@@ -100,10 +128,41 @@ function parseOrigin(written: unknown): string | undefined {
   return bare && /^https?:$/.test(url.protocol) ? url.origin : undefined
 }
 
-function isPath(written: unknown): written is string {
-  return typeof written === 'string' && written !== '' && !written.includes('\0')
+function parsePath(written: unknown, file: string): string | undefined {
+  if (typeof written !== 'string' || written === '' || written.includes('\0')) return undefined
+  return resolve(dirname(file), written)
 }
 
-function isStringArray(written: unknown): written is readonly string[] {
-  return Array.isArray(written) && written.every((item) => typeof item === 'string')
+// A text becomes a header value or an OpenSSL string: neither may hold control bytes.
+function parseText(written: unknown, lengthMin: number): string | undefined {
+  if (typeof written !== 'string' || written.trim() !== written) return undefined
+  return written.length >= lengthMin && /^[\x20-\x7e]{0,4096}$/.test(written) ? written : undefined
+}
+
+function parseMode(written: unknown): number | undefined {
+  return typeof written === 'string' && /^0?[0-7]{3}$/.test(written)
+    ? Number.parseInt(written, 8)
+    : undefined
+}
+
+type ItemKind = 'expressions' | 'networks' | 'paths'
+
+function parseItems(kind: ItemKind, written: unknown, file: string): readonly string[] | undefined {
+  if (!Array.isArray(written)) return undefined
+  const parsed = written.map((item: unknown) => parseItem(kind, item, file))
+  return parsed.every((item) => item !== undefined) ? parsed : undefined
+}
+
+function parseItem(kind: ItemKind, written: unknown, file: string): string | undefined {
+  if (kind === 'paths') return parsePath(written, file)
+  if (typeof written !== 'string') return undefined
+  return kind === 'expressions' || isNetwork(written) ? written : undefined
+}
+
+function isNetwork(written: string): boolean {
+  const [, address = '', prefix] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(written) ?? []
+  const version = isIP(address)
+  // A transport reports a mapped address as IPv4, so such a network would match nobody.
+  if (version === 0 || /^::ffff:[\d.]+$/i.test(address)) return false
+  return prefix === undefined || Number(prefix) <= (version === 4 ? 32 : 128)
 }

@@ -5,25 +5,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { loadConfig, parseConfig, quickStartConfig } from '../../src/config/load.ts'
-import { ConfigError } from '../../src/config/problem.ts'
+import { loadConfig, quickStartConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
-
-const store = '[blob_store.fs]\nroot_dir = "/srv/registry"\n'
-
-function parse(...texts: readonly string[]): Config {
-  return parseConfig(texts.map((text, index) => ({ file: `/etc/keelson/${index}.toml`, text })))
-}
-
-function problemsOf(...texts: readonly string[]): readonly string[] {
-  try {
-    parse(...texts)
-  } catch (error) {
-    assert.ok(error instanceof ConfigError)
-    return error.message.split('\n').map((line) => line.replace('/etc/keelson/', ''))
-  }
-  return []
-}
+import { parse, problemsOf, store } from './parse.ts'
 
 describe('defaults', () => {
   test('a store alone is a whole configuration', () => {
@@ -33,7 +17,30 @@ describe('defaults', () => {
         port: 8000,
         transport: 'auto',
         externalUrl: undefined,
+        trustedProxies: [],
         shutdownTimeoutMs: 30_000,
+      },
+      listeners: [
+        { kind: 'tcp', address: '127.0.0.1', port: 8000, tls: false, proxyProtocol: false },
+      ],
+      tls: undefined,
+      limits: {
+        handshakeTimeoutMs: 10_000,
+        headersTimeoutMs: 15_000,
+        stallTimeoutMs: 30_000,
+        keepAliveTimeoutMs: 65_000,
+        receiveRateMinBytes: 16_384,
+        sendRateMinBytes: 4096,
+        rateGraceMs: 10_000,
+        connectionsMax: 16_384,
+        connectionsPerAddressMax: 4096,
+        requestsMax: 8192,
+        requestsPerAddressMax: 2048,
+      },
+      headers: {
+        hstsMaxAgeMs: 365 * 86_400_000,
+        contentSecurityPolicy: "default-src 'none'; frame-ancestors 'none'",
+        nosniff: true,
       },
       global: {
         maxManifestSizeBytes: 4 * 1024 ** 2,
@@ -41,8 +48,9 @@ describe('defaults', () => {
         descriptorsMax: 10_000,
         allowMissingManifests: true,
         allowMissingBlobs: false,
-        accessPolicy: { default: 'deny', configured: false },
+        accessPolicy: undefined,
       },
+      repositories: [],
       blobStore: { kind: 'fs', rootDir: '/srv/registry' },
       metadataStore: { kind: 'lmdb', path: '/srv/registry/_keelson/metadata' },
       storage: { durability: 'fsync', sharing: 'exclusive' },
@@ -63,7 +71,7 @@ describe('defaults', () => {
 
   test('the configuration is frozen at every depth', () => {
     const config = parse(store)
-    assert.ok(Object.isFrozen(config) && Object.isFrozen(config.global.accessPolicy))
+    assert.ok(Object.isFrozen(config) && Object.isFrozen(config.listeners[0]))
   })
 
   test('quick start is open on loopback alone and keeps its data in the given folder', () => {
@@ -71,7 +79,7 @@ describe('defaults', () => {
     assert.equal(config.server.bindAddress, '127.0.0.1')
     assert.equal(config.server.port, 8000)
     assert.deepEqual(config.blobStore, { kind: 'fs', rootDir: '/home/somebody/keelson/data' })
-    assert.deepEqual(config.global.accessPolicy, { default: 'allow', configured: true })
+    assert.deepEqual(config.global.accessPolicy, { default: 'allow', rules: [] })
   })
 })
 
@@ -91,7 +99,7 @@ describe('merging', () => {
       `${store}[global.access_policy]\ndefault = "allow"\nrules = ["true"]\n`,
       '[global.access_policy]\nrules = []\n',
     )
-    assert.equal(config.global.accessPolicy.default, 'allow')
+    assert.deepEqual(config.global.accessPolicy, { default: 'allow', rules: [] })
   })
 
   test('a problem is told with the file that has it', () => {
@@ -136,7 +144,7 @@ describe('refusals', () => {
   })
 
   for (const [name, text] of [
-    ['server.tls', '[server.tls]\nclient_auth = "required"'],
+    ['server.http2', '[server]\nhttp2 = true'],
     ['server.processes', '[server]\nprocesses = 4'],
     ['redis', '[redis]\nurl = "redis://127.0.0.1"'],
     ['blob_store.s3', '[blob_store.s3]\nbucket = "b"'],
@@ -221,52 +229,6 @@ reply_bytes = nan
     } finally {
       rmSync(dir, { recursive: true })
     }
-  })
-})
-
-describe('access policy', () => {
-  for (const [written, expected] of [
-    ['default = "allow"', 'allow'],
-    ['default = "deny"', 'deny'],
-    ['default_allow = true', 'allow'],
-    ['default_allow = false', 'deny'],
-    ['default = "allow"\ndefault_allow = true', 'allow'],
-    ['rules = []', 'deny'],
-    ['', 'deny'],
-  ] as const) {
-    test(`${JSON.stringify(written)} decides ${expected}`, () => {
-      const config = parse(`${store}[global.access_policy]\n${written}`)
-      assert.deepEqual(config.global.accessPolicy, { default: expected, configured: true })
-    })
-  }
-
-  test('default and default_allow that contradict each other are refused', () => {
-    assert.deepEqual(
-      problemsOf(`${store}[global.access_policy]\ndefault = "deny"\ndefault_allow = true`),
-      [
-        '0.toml:5: global.access_policy.default_allow: expected what default = "deny" says; found true',
-      ],
-    )
-  })
-
-  test('a rule is refused, since it would not be evaluated', () => {
-    const [problem] = problemsOf(`${store}[global.access_policy]\nrules = [\n"true"]`)
-    assert.match(
-      problem ?? '',
-      /^0\.toml:4: global\.access_policy\.rules: .*does not evaluate CEL rules/,
-    )
-  })
-
-  test('a repository policy is refused, since it would not be evaluated', () => {
-    const problems = problemsOf(`${store}[repository."prod/x".access_policy]\ndefalt = "deny"`)
-    assert.match(
-      problems[0] ?? '',
-      /3: repository\."prod\/x"\.access_policy: .*repository policies/,
-    )
-    assert.match(
-      problems[1] ?? '',
-      /4: .*did you mean repository\."prod\/x"\.access_policy\.default\?/,
-    )
   })
 })
 
