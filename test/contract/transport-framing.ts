@@ -2,7 +2,14 @@
 // nothing of it, nor anything behind it, reaches the handler.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
+import type { RawReply } from '../support/raw-http.ts'
+import {
+  brokenChunks,
+  deliveredCases,
+  parserCases,
+  type RequestTable,
+} from './transport-hostile.ts'
 import {
   requestHead,
   type SceneHandler,
@@ -19,80 +26,25 @@ const behind = requestHead('GET', '/smuggled')
 // The native parser closes without a word, but only when its idle timer runs out.
 const silenceMs = 15_000
 
-/** Requests that an adapter must refuse in our form. */
-const refusedCases: Record<string, string> = {
-  'two Content-Lengths that differ': `${requestHead('PUT', '/', 'Content-Length: 5', 'Content-Length: 6')}hello`,
-  'two Content-Lengths that agree': `${requestHead('PUT', '/', 'Content-Length: 5', 'content-length: 5')}hello`,
-  'a Content-Length beyond 2^53': `${requestHead('PUT', '/', 'Content-Length: 9007199254740993')}hello`,
-  'an unknown Transfer-Encoding': `${requestHead('PUT', '/', 'Transfer-Encoding: gzip')}5\r\nhello\r\n0\r\n\r\n`,
-  'a Transfer-Encoding of two codings': `${requestHead('PUT', '/', 'Transfer-Encoding: gzip, chunked')}5\r\nhello\r\n0\r\n\r\n`,
-  'chunked before another coding': `${requestHead('PUT', '/', 'Transfer-Encoding: chunked, identity')}5\r\nhello\r\n0\r\n\r\n`,
-  'two Transfer-Encodings': `${requestHead('PUT', '/', 'Transfer-Encoding: chunked', 'Transfer-Encoding: chunked')}5\r\nhello\r\n0\r\n\r\n`,
-  'a Transfer-Encoding almost chunked': `${requestHead('PUT', '/', 'Transfer-Encoding: xchunked')}5\r\nhello\r\n0\r\n\r\n`,
-  'a quoted Transfer-Encoding': `${requestHead('PUT', '/', 'Transfer-Encoding: "chunked"')}5\r\nhello\r\n0\r\n\r\n`,
-  'two Hosts': requestHead('DELETE', '/', 'Host: other'),
-  'two Hosts that agree': requestHead('DELETE', '/', 'host: test'),
-  'two Hosts and a body': `${requestHead('PUT', '/', 'Host: other', 'Content-Length: 5')}hello`,
-  'a list of Content-Lengths': `${requestHead('PUT', '/', 'Content-Length: 5, 6')}hello`,
-  'a negative Content-Length': `${requestHead('PUT', '/', 'Content-Length: -5')}hello`,
-  'a Content-Length with a sign': `${requestHead('PUT', '/', 'Content-Length: +5')}hello`,
-  'a hexadecimal Content-Length': `${requestHead('PUT', '/', 'Content-Length: 0x5')}hello`,
-  'a Content-Length that is no number': `${requestHead('PUT', '/', 'Content-Length: five')}hello`,
-  'a Content-Length beyond 2^64': `${requestHead('PUT', '/', 'Content-Length: 18446744073709551621')}hello`,
-  'an empty Transfer-Encoding': `${requestHead('PUT', '/', 'Transfer-Encoding:')}5\r\nhello\r\n0\r\n\r\n`,
-  'an empty Content-Length': `${requestHead('PUT', '/', 'Content-Length:')}hello`,
-  'a Transfer-Encoding on GET': `${requestHead('GET', '/', 'Transfer-Encoding: identity')}`,
-}
-
-/** Requests that the parser may refuse with a reply of its own, before any of our code. */
-const unparsedCases: Record<string, string> = {
-  'Content-Length with Transfer-Encoding': `${requestHead('PUT', '/', 'Content-Length: 4', 'Transfer-Encoding: chunked')}5\r\nhello\r\n0\r\n\r\n`,
-  'Transfer-Encoding with Content-Length': `${requestHead('PUT', '/', 'Transfer-Encoding: chunked', 'Content-Length: 4')}5\r\nhello\r\n0\r\n\r\n`,
-}
-
-/** Requests that the parser may also close without a reply. */
-const swallowedCases: Record<string, string> = {
-  'no Host': 'GET / HTTP/1.1\r\nAccept: a/b\r\n\r\n',
-  'a space before the colon': requestHead('PUT', '/', 'Content-Length : 5'),
-  'a folded header': requestHead('PUT', '/', 'X-One: a', ' Content-Length: 5'),
-  'a folded Transfer-Encoding': requestHead('PUT', '/', 'Transfer-Encoding:', ' chunked'),
-  'a header line without a colon': requestHead('GET', '/', 'Content-Length'),
-  'a control byte in a header name': requestHead('GET', '/', 'X-\u0001Y: z'),
-  'a control byte in a header value': requestHead('GET', '/', 'X-Y: \u0000'),
-  'a bare carriage return in a header': requestHead('GET', '/', 'X-Y: a\rContent-Length: 5'),
-  'a control byte in the target': requestHead('GET', '/\u0001'),
-  'a NUL in the target': requestHead('GET', '/a\u0000b'),
-  'another protocol': 'GET / HTTQ/1.1\r\nHost: test\r\n\r\n',
-  'no version': 'GET /\r\n\r\n',
-  'no version, with headers': 'GET /\r\nHost: test\r\n\r\n',
-  'version 0.9': 'GET / HTTP/0.9\r\nHost: test\r\n\r\n',
-  'version 2.0': 'GET / HTTP/2.0\r\nHost: test\r\n\r\n',
-  'another version': 'GET / HTTP/3.0\r\nHost: test\r\n\r\n',
-  'headers of 2 MiB': requestHead('GET', '/', `X-Large: ${'a'.repeat(2 * 1024 * 1024)}`),
-  'a target of 2 MiB': requestHead('GET', `/${'a'.repeat(2 * 1024 * 1024)}`),
-  'headers without an end': `${requestHead('GET', '/').slice(0, -2)}${'X: y\\r\\n'.repeat(200_000)}`,
-}
-
-/** Bodies whose framing breaks: the handler may have begun, but must not see a whole body. */
-const brokenChunks: Record<string, string> = {
-  'a chunk size that is no number': 'xyz\r\nhello\r\n0\r\n\r\n',
-  'a chunk size with a sign': '+5\r\nhello\r\n0\r\n\r\n',
-  'a negative chunk size': '-5\r\nhello\r\n0\r\n\r\n',
-  'a hexadecimal prefix': '0x5\r\nhello\r\n0\r\n\r\n',
-  'a chunk size beyond 2^64': '10000000000000005\r\nhello\r\n0\r\n\r\n',
-  'a chunk longer than announced': '4\r\nhello\r\n0\r\n\r\n',
-  'an empty chunk size': '\r\nhello\r\n0\r\n\r\n',
-}
+const target = { host: 'test', get: '/', put: '/', remove: '/', body: 'hello' } as const
 
 export function framingContract(way: Way): void {
+  // Some cases wait for the parser's whole idle time, so all wait together.
+  describe('hostile requests', { concurrency: true }, () => {
+    describeHostile(way)
+    describeChunks(way)
+  })
+  describeGarbageBehind(way)
+}
+
+function describeHostile(way: Way): void {
   for (const [what, rest] of Object.entries({ 'in our form': '', 'with all behind it': behind })) {
     test(`framing that cannot be trusted is refused ${what}`, async () => {
-      await eachAlone(way, refusedCases, async (request, scene) => {
+      await eachAlone(way, deliveredCases(target), async (request, scene) => {
         const client = await scene.open()
-        client.write(request, rest)
-        const reply = await client.reply()
-        assert.equal(reply.status, 400)
-        assert.match(reply.body.toString(), /^refused: ./)
+        client.write(Buffer.from(request + rest, 'latin1'))
+        const isHead = request.startsWith('HEAD')
+        assertRefused(await client.reply({ isHead }), isHead)
         assert.equal(scene.refused.length, 1)
         await client.over()
         assert.equal(client.pendingBytes, 0)
@@ -101,68 +53,103 @@ export function framingContract(way: Way): void {
     })
   }
 
-  test('framing that cannot be read is refused with all behind it', async () => {
-    await eachAlone(way, unparsedCases, async (request, scene) => {
-      const client = await scene.open()
-      client.write(request, behind)
-      assert.equal((await client.reply()).status, 400)
-      await client.over()
-      assert.equal(client.pendingBytes, 0)
-      assert.deepEqual(scene.handled, [])
-    })
-  })
-
   test('what is no request is refused or closed without a word', async () => {
-    await eachAlone(way, swallowedCases, async (request, scene) => {
+    await eachAlone(way, parserCases(target), async (request, scene) => {
       const client = await scene.open()
-      client.write(request, behind)
+      client.write(Buffer.from(request + behind, 'latin1'))
       const reply = await client.reply({ deadlineMs: silenceMs }).catch(() => undefined)
-      if (reply !== undefined) {
-        assert.ok([400, 431, 505].includes(reply.status), `status ${reply.status}`)
-      }
       await client.over(silenceMs)
       assert.equal(client.pendingBytes, 0)
       assert.deepEqual(scene.handled, [])
-    })
-  })
-
-  test('a read with two Hosts is refused, or the first one counts', async () => {
-    const handler: SceneHandler = (exchange) => exchange.send(whole(exchange.header('host')))
-    await withClient(way, handler, async (client) => {
-      client.write(requestHead('GET', '/', 'Host: other'))
-      const { status, body } = await client.reply()
-      assert.ok(status === 400 || body.toString() === 'test', `${status} ${body}`)
-    })
-  })
-
-  test('a body whose chunks cannot be trusted never ends well', async () => {
-    const head = requestHead('PATCH', '/', 'Transfer-Encoding: chunked')
-    await eachAlone(way, brokenChunks, async (chunks, scene) => {
-      const client = await scene.open()
-      client.write(head, chunks, behind)
-      await client.over(silenceMs)
-      assert.ok(!client.pending.toString().includes('whole body'))
-      assert.ok(!scene.handled.includes('/smuggled'))
-    })
-  })
-
-  test('a handler is not asked for a request that is refused after a good one', async () => {
-    const handler: SceneHandler = (exchange) => exchange.send(whole('good'))
-    await withClient(way, handler, async (client, scene) => {
-      client.write(requestHead('GET', '/good'), refusedCases['two Content-Lengths that differ']!)
-      assert.equal((await client.reply()).body.toString(), 'good')
-      assert.equal((await client.reply()).status, 400)
-      await client.over()
-      assert.deepEqual(scene.handled, ['/good'])
+      if (scene.refused.length > 0 || way.can.answersGarbage) {
+        assert.ok(reply !== undefined, 'closed without a word')
+        assertRefused(reply, false)
+      } else if (reply !== undefined) {
+        assert.ok([400, 404, 414, 431, 505].includes(reply.status), `status ${reply.status}`)
+      }
     })
   })
 }
 
+function assertRefused(reply: RawReply, isHead: boolean): void {
+  assert.ok([400, 414, 431, 505].includes(reply.status), `status ${reply.status}`)
+  if (!isHead) assert.match(reply.body.toString(), /^refused: ./)
+  assert.equal(reply.headers['connection']?.toLowerCase(), 'close')
+}
+
+function describeChunks(way: Way): void {
+  test('a body whose chunks cannot be trusted never ends well', async () => {
+    const head = requestHead('PATCH', '/', 'Transfer-Encoding: chunked')
+    await eachAlone(way, brokenChunks, async (chunks, scene) => {
+      const client = await scene.open()
+      client.write(head, Buffer.from(chunks + behind, 'latin1'))
+      await client.over(silenceMs)
+      assert.ok(!client.pending.toString().includes('whole body'), 'taken for a whole body')
+      assert.ok(!scene.handled.includes('/smuggled'), 'handled what is behind')
+    })
+  })
+
+  // Legal, though no client of registries writes it so: read as it is meant, or refused.
+  const unusualCodings: RequestTable = {
+    'in capitals': 'Transfer-Encoding: CHUNKED',
+    'behind a tab': 'Transfer-Encoding:\tchunked',
+    'before a tab': 'Transfer-Encoding: chunked\t',
+    'before spaces': 'Transfer-Encoding: chunked  ',
+    'without a space': 'transfer-encoding:chunked',
+  }
+  test('the coding chunked is understood however it is written, or refused', async () => {
+    await eachAlone(way, unusualCodings, async (line, scene) => {
+      const client = await scene.open()
+      client.write(requestHead('PATCH', '/1', line), '5\r\nhello\r\n0\r\n\r\n', behind)
+      const reply = await client.reply()
+      if (reply.status === 200) {
+        assert.equal(reply.body.toString(), 'whole body of 5')
+        assert.equal((await client.reply()).body.toString(), 'whole body of 0')
+        assert.deepEqual(scene.handled, ['/1', '/smuggled'])
+      } else {
+        assertRefused(reply, false)
+        assert.deepEqual(scene.handled, [])
+      }
+    })
+  })
+}
+
+function describeGarbageBehind(way: Way): void {
+  test('a handler is not asked for a request that is refused after a good one', async () => {
+    const handler: SceneHandler = (exchange) => exchange.send(whole('good'))
+    for (const request of Object.values(deliveredCases(target)).slice(0, 3)) {
+      await withClient(way, handler, async (client, scene) => {
+        client.write(requestHead('GET', '/good'), request)
+        assert.equal((await client.reply()).body.toString(), 'good')
+        assert.equal((await client.reply()).status, 400)
+        await client.over()
+        assert.deepEqual(scene.handled, ['/good'])
+      })
+    }
+  })
+
+  // RFC 9112 §3.2.2 wants servers to take an absolute target, but none of our clients sends one.
+  test('a target in another form is taken as it is meant, or refused', async () => {
+    const targets = ['http://test/x', 'http://other/x', 'test:80', '*', 'x', '?x', '#x', '\\x']
+    for (const each of targets) {
+      const handler: SceneHandler = (exchange) => exchange.send(whole(exchange.path))
+      await withClient(way, handler, async (client) => {
+        client.write(requestHead('OPTIONS', each))
+        const reply = await client.reply({ deadlineMs: silenceMs }).catch(() => undefined)
+        if (reply?.status !== 200) await client.over(silenceMs)
+        else assert.ok(['/x', each].includes(reply.body.toString()), `${each}: ${reply.body}`)
+      })
+    }
+  })
+}
+
 const takeAll: SceneHandler = (exchange) => {
+  let bytes = 0
   exchange.detach()
   exchange.body.consume({
-    onChunk: (_chunk, last) => {
-      if (last) exchange.send(whole('whole body'))
+    onChunk: (chunk, last) => {
+      bytes += chunk.length
+      if (last) exchange.send(whole(`whole body of ${bytes}`))
     },
     onAbort: () => {},
   })
@@ -171,7 +158,7 @@ const takeAll: SceneHandler = (exchange) => {
 /** Each case on a listener of its own, all at the same time: some take the parser's whole idle time. */
 async function eachAlone(
   way: Way,
-  cases: Record<string, string>,
+  cases: RequestTable,
   run: (request: string, scene: TransportScene) => Promise<void>,
 ): Promise<void> {
   const failures: string[] = []

@@ -22,7 +22,7 @@ export function lifecycleContract(way: Way): void {
   const handler = (exchange: Exchange): void => exchange.send(whole('ok'))
   const on = (port: number): TransportOptions => ({
     ...defaultOptions(handler),
-    ...way.options,
+    ...way.options?.(),
     socket: { kind: 'tcp', address: '127.0.0.1', port },
   })
   const { transport } = way

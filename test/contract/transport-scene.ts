@@ -15,10 +15,23 @@ import type {
 import { newEdgeCounts } from '../../src/telemetry/edge-counts.ts'
 import { RawConnection, type RawTarget } from '../support/raw-http.ts'
 
+/** What one adapter promises beyond the others. */
+export interface Capabilities {
+  /** `handshakeMs`, `headersMs` and `keepAliveMs` count as given; else a bound of its own, below 15 s. */
+  readonly timesSilence: boolean
+  /** What is no HTTP at all is answered in our form; else perhaps in another, or closed without a word. */
+  readonly answersGarbage: boolean
+  /** Handshakes are counted: full, resumed and failed. */
+  readonly countsHandshakes: boolean
+  /** Client certificates, TLS 1.3 alone, and a PROXY header ahead of TLS. */
+  readonly readsCertificates: boolean
+}
+
 /** An adapter, and what every listener of its cases is given beyond `defaultOptions`. */
 export interface Way {
   readonly transport: Transport
-  readonly options?: Partial<TransportOptions>
+  readonly can: Capabilities
+  readonly options?: () => Partial<TransportOptions>
 }
 
 export interface TransportScene {
@@ -116,7 +129,8 @@ export async function withTransport(
   run: (scene: TransportScene) => Promise<void>,
   overrides: Partial<TransportOptions> = {},
 ): Promise<void> {
-  const { transport, options: given = {} } = typeof way === 'function' ? { transport: way } : way
+  const transport = typeof way === 'function' ? way : way.transport
+  const given = typeof way === 'function' ? {} : way.options?.()
   const faults: unknown[] = []
   const refused: string[] = []
   const handled: string[] = []

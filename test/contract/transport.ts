@@ -1,23 +1,47 @@
 // The contract of a transport, driven over bare sockets so that every byte of the framing is ours.
-// Each adapter's test calls it once.
+// Each adapter's test calls it once, and says what the adapter promises beyond the others.
 
 import { describe } from 'node:test'
 import type { Transport } from '../../src/server/transport/exchange.ts'
+import { needsOpenssl } from '../support/pki.ts'
 import { abortsContract } from './transport-aborts.ts'
+import { admissionContract } from './transport-admission.ts'
 import { bodiesContract } from './transport-bodies.ts'
 import { framingContract } from './transport-framing.ts'
+import { headersContract } from './transport-headers.ts'
 import { lifecycleContract } from './transport-lifecycle.ts'
+import { useMaterials } from './transport-material.ts'
+import { paceContract } from './transport-pace.ts'
+import { proxiedContract, proxiedTlsContract } from './transport-proxied.ts'
 import { repliesContract } from './transport-replies.ts'
-import type { Way } from './transport-scene.ts'
+import type { Capabilities, Way } from './transport-scene.ts'
+import { socketsContract } from './transport-sockets.ts'
 import { streamsContract } from './transport-streams.ts'
+import { tlsContract } from './transport-tls.ts'
 
-/** Run every case on one adapter. Source: src/server/transport/exchange.ts. */
-export function transportContract(name: string, transport: Transport): void {
-  const way: Way = { transport }
+/** Run every case on one adapter, plain and over TLS. Source: src/server/transport/exchange.ts. */
+export function transportContract(name: string, transport: Transport, can: Capabilities): void {
+  const plain: Way = { transport, can }
+  requestsContract(name, plain)
+  describe(`${name}: addresses`, () => socketsContract(plain))
+  describe(`${name}: PROXY protocol`, { concurrency: true }, () => proxiedContract(plain))
+  describe(`${name}: TLS`, needsOpenssl, () => {
+    const materials = useMaterials()
+    const secured: Way = { ...plain, options: () => ({ tls: materials.server }) }
+    tlsContract(plain, materials)
+    proxiedTlsContract(plain, materials)
+    requestsContract('over TLS', secured)
+  })
+}
+
+function requestsContract(name: string, way: Way): void {
   describe(`${name}: requests and replies`, () => repliesContract(way))
+  describe(`${name}: header lines`, () => headersContract(way))
   describe(`${name}: request bodies`, () => bodiesContract(way))
   describe(`${name}: bodies cut short`, () => abortsContract(way))
   describe(`${name}: streamed replies`, () => streamsContract(way))
   describe(`${name}: framing`, () => framingContract(way))
+  describe(`${name}: pace`, () => paceContract(way))
+  describe(`${name}: admission`, () => admissionContract(way))
   describe(`${name}: life of a listener`, () => lifecycleContract(way))
 }

@@ -29,7 +29,7 @@ export interface RawTarget {
   /** Our side goes on when the server has ended its own. */
   readonly staysOpen?: boolean
   /** Over TLS; the server's certificate is believed, unless these options say otherwise. */
-  readonly tls?: ConnectionOptions
+  readonly tls?: ConnectionOptions | undefined
   /** Sent ahead of everything else, outside TLS. */
   readonly preamble?: Uint8Array
 }

@@ -22,7 +22,12 @@ import { PatternSource } from '../../support/pattern-source.ts'
 import { RawConnection } from '../../support/raw-http.ts'
 import { until } from '../../support/until.ts'
 
-transportContract('node', listenNode)
+transportContract('node', listenNode, {
+  timesSilence: true,
+  answersGarbage: true,
+  countsHandshakes: true,
+  readsCertificates: true,
+})
 
 const ok = (exchange: Exchange): void => exchange.send(whole('ok'))
 

@@ -1,0 +1,322 @@
+// Transport contract: clients that move too little are cut, in every phase; those that make progress
+// never are, however long they take.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Exchange, PaceLimits } from '../../src/server/transport/exchange.ts'
+import { kernelBytesMax } from '../support/kernel-buffers.ts'
+import { PatternSource } from '../support/pattern-source.ts'
+import type { RawConnection } from '../support/raw-http.ts'
+import { until } from '../support/until.ts'
+import {
+  amplePace,
+  collector,
+  plainHeaders,
+  readBody,
+  requestHead,
+  type Way,
+  whole,
+  withClient,
+  withTransport,
+} from './transport-scene.ts'
+
+const mebibyte = 1024 * 1024
+// An adapter's own bounds come after about 10 s, and a busy machine is late.
+const cutMs = 16_000
+
+export function paceContract(way: Way): void {
+  describe('slow clients', { concurrency: true }, () => {
+    describeSilence(way)
+    describeSlowBodies(way)
+    describeSlowReaders(way)
+    describeProgress(way)
+  })
+}
+
+const paced = (limits: Partial<PaceLimits>): { readonly pace: PaceLimits } => ({
+  pace: { ...amplePace, ...limits },
+})
+
+/** Writes again and again until the test's end or the connection's. */
+function drip(client: RawConnection, bytes: string | Uint8Array, everyMs: number): () => void {
+  const timer = setInterval(() => {
+    if (client.isOver) clearInterval(timer)
+    else client.write(bytes)
+  }, everyMs)
+  return () => clearInterval(timer)
+}
+
+function describeSilence(way: Way): void {
+  const ok = (exchange: Exchange): void => exchange.send(whole('ok'))
+
+  test('a connection that says nothing is closed without a word', async () => {
+    await withClient(
+      way,
+      ok,
+      async (client, { handled }) => {
+        await client.over(cutMs)
+        assert.equal(client.pendingBytes, 0)
+        assert.deepEqual(handled, [])
+      },
+      paced({ headersMs: 200, keepAliveMs: 200 }),
+    )
+  })
+
+  test('headers that come too slowly end the connection, however steadily they come', async () => {
+    await withClient(
+      way,
+      ok,
+      async (client, { handled, options }) => {
+        client.write('GET / HTTP/1.1\r\nHost: test\r\nX: ')
+        const stop = drip(client, 'y', 50)
+        await client.over(cutMs).finally(stop)
+        if (client.pendingBytes > 0) assert.equal((await client.reply()).status, 408)
+        assert.deepEqual(handled, [])
+        if (way.can.timesSilence) assert.equal(options.counts.closedSlow.headers, 1)
+      },
+      paced({ headersMs: 400 }),
+    )
+  })
+
+  test('the headers of a second request have no more time than those of the first', async () => {
+    await withClient(
+      way,
+      ok,
+      async (client, { handled }) => {
+        client.write(requestHead('GET', '/1'))
+        assert.equal((await client.reply()).status, 200)
+        client.write('GET /2 HTTP/1.1\r\nHost: test\r\nX: ')
+        const stop = drip(client, 'y', 50)
+        await client.over(cutMs).finally(stop)
+        assert.deepEqual(handled, ['/1'])
+      },
+      paced({ headersMs: 400 }),
+    )
+  })
+
+  test('a connection without a next request is closed', async () => {
+    await withClient(
+      way,
+      ok,
+      async (client, { options }) => {
+        client.write(requestHead('GET', '/'))
+        await client.reply()
+        await client.over(cutMs)
+        assert.equal(client.pendingBytes, 0)
+        await until('it is not counted', () => options.counts.connections === 0)
+      },
+      paced({ keepAliveMs: 200 }),
+    )
+  })
+}
+
+function describeSlowBodies(way: Way): void {
+  /** The client's body is cut off: its sink and its exchange hear of it, and it is counted. */
+  const isCut = async (limits: Partial<PaceLimits>, everyMs: number): Promise<void> => {
+    const sink = collector()
+    let aborts = 0
+    const handler = (exchange: Exchange): void => {
+      exchange.detach()
+      exchange.onAbort(() => {
+        aborts += 1
+      })
+      exchange.body.consume(sink)
+    }
+    await withClient(
+      way,
+      handler,
+      async (client, { listener, options }) => {
+        client.write(requestHead('PUT', '/', 'Content-Length: 1000000'), 'hello')
+        const stop = everyMs === 0 ? () => {} : drip(client, 'a', everyMs)
+        await client.over(cutMs).finally(stop)
+        await until('it is aborted', () => sink.aborts === 1 && aborts === 1)
+        assert.equal(options.counts.closedSlow.body, 1)
+        assert.equal(listener.inFlight(), 0)
+      },
+      paced(limits),
+    )
+  }
+
+  test('a body that stalls is aborted', () => isCut({ stallMs: 300 }, 0))
+
+  test('a body below the floor is aborted, however steadily it comes', () =>
+    isCut({ receiveRateMin: 10_000, graceMs: 500 }, 20))
+
+  test('the rest of a body that nobody reads any more is bounded too', async () => {
+    const handler = (exchange: Exchange): void => exchange.send(whole('not yours', 404))
+    await withClient(
+      way,
+      handler,
+      async (client) => {
+        client.write(requestHead('PUT', '/', 'Content-Length: 1000000'), 'hello')
+        assert.equal((await client.reply()).status, 404)
+        const stop = drip(client, 'a', 50)
+        await client.over(cutMs).finally(stop)
+      },
+      paced({ stallMs: 500, receiveRateMin: 10_000, graceMs: 500, keepAliveMs: 500 }),
+    )
+  })
+}
+
+function describeSlowReaders(way: Way): void {
+  // More than the kernel takes off our hands.
+  const length = kernelBytesMax + 64 * mebibyte
+
+  const isCut = async (
+    limits: Partial<PaceLimits>,
+    read: (client: RawConnection) => () => void,
+  ): Promise<void> => {
+    const source = new PatternSource(length)
+    let aborts = 0
+    const handler = (exchange: Exchange): void => {
+      exchange.detach()
+      exchange.onAbort(() => {
+        aborts += 1
+      })
+      exchange.send({ kind: 'stream', status: 200, headers: plainHeaders, source })
+    }
+    await withClient(
+      way,
+      handler,
+      async (client, { listener, options }) => {
+        client.write(requestHead('GET', '/'))
+        const stop = read(client)
+        await until('the source is closed', () => source.closes === 1, cutMs).finally(stop)
+        await until('the exchange is aborted', () => aborts === 1)
+        assert.ok(source.reach < length)
+        assert.equal(options.counts.closedSlow.reply, 1)
+        await until('nothing in flight', () => listener.inFlight() === 0)
+      },
+      paced(limits),
+    )
+  }
+
+  test('a reader that stalls is cut, and the source closed', () =>
+    isCut({ stallMs: 300 }, (client) => {
+      client.socket.pause()
+      return () => {}
+    }))
+
+  test('a reader below the floor is cut, however steadily it reads', () =>
+    isCut({ sendRateMin: 50 * mebibyte, graceMs: 800 }, (client) => readInSips(client, 50)))
+
+  test('a large whole reply to a reader that stalls is cut too', async () => {
+    const bytes = new Uint8Array(length)
+    const handler = (exchange: Exchange): void => exchange.send(whole(bytes))
+    await withClient(
+      way,
+      handler,
+      async (client, { listener }) => {
+        client.socket.pause()
+        client.write(requestHead('GET', '/'))
+        await until('it is in flight', () => listener.inFlight() === 1)
+        await until('it is cut', () => listener.inFlight() === 0, cutMs)
+      },
+      paced({ stallMs: 300 }),
+    )
+  })
+}
+
+/** Lets the socket read a little now and then. */
+function readInSips(client: RawConnection, everyMs: number): () => void {
+  client.socket.pause()
+  client.socket.on('data', () => client.socket.pause())
+  const timer = setInterval(() => client.socket.resume(), everyMs)
+  return () => {
+    clearInterval(timer)
+    client.socket.resume()
+  }
+}
+
+function describeProgress(way: Way): void {
+  const short = {
+    ...{ handshakeMs: 400, headersMs: 400, stallMs: 400, keepAliveMs: 400, graceMs: 400 },
+    ...{ receiveRateMin: 100_000, sendRateMin: 100_000 },
+  }
+  const longMs = 2_500
+
+  test('a body at a decent rate may take longer than every limit', async () => {
+    const handler = async (exchange: Exchange): Promise<void> => {
+      exchange.send(whole(String((await readBody(exchange)).length)))
+    }
+    await withClient(
+      way,
+      handler,
+      async (client) => {
+        const part = Buffer.alloc(32 * 1024)
+        const length = Math.ceil(longMs / 20) * part.length
+        client.write(requestHead('PUT', '/', `Content-Length: ${length}`))
+        for (let sent = 0; sent < length; sent += part.length) {
+          client.write(part)
+          await pause(20)
+        }
+        assert.equal((await client.reply()).body.toString(), String(length))
+      },
+      paced(short),
+    )
+  })
+
+  test('a reply at a decent rate may take longer than every limit', async () => {
+    const length = 96 * mebibyte
+    const handler = (exchange: Exchange): void => {
+      const source = new PatternSource(length)
+      exchange.send({ kind: 'stream', status: 200, headers: plainHeaders, source })
+    }
+    await withClient(
+      way,
+      handler,
+      async (client) => {
+        client.write(requestHead('GET', '/'))
+        const start = performance.now()
+        const ahead = (): number =>
+          (length * (performance.now() - start)) / longMs - client.pendingBytes
+        client.socket.on('data', () => {
+          if (ahead() < 0) client.socket.pause()
+        })
+        const timer = setInterval(() => ahead() > 0 && client.socket.resume(), 10)
+        const { body } = await client.reply().finally(() => clearInterval(timer))
+        assert.equal(body.length, length)
+        assert.ok(performance.now() - start > longMs * 0.9)
+      },
+      paced(short),
+    )
+  })
+
+  test('a client is not cut for what this server lets it wait for', async () => {
+    const handler = async (exchange: Exchange): Promise<void> => {
+      await pause(1_200)
+      const body = readBody(exchange)
+      exchange.body.pause()
+      await pause(1_200)
+      exchange.body.resume()
+      const bytes = await body
+      await pause(1_200)
+      const serve = (): 'wait' => 'wait'
+      const source = new PatternSource(bytes.length, { serve, wait: () => pause(1_200) })
+      exchange.send({ kind: 'stream', status: 200, headers: plainHeaders, source })
+    }
+    await withTransport(
+      way,
+      handler,
+      async ({ open, options }) => {
+        const clients = [await open(), await open()]
+        const body = Buffer.alloc(100_000)
+        clients[0]?.write(requestHead('PUT', '/', `Content-Length: ${body.length}`), body)
+        clients[1]?.write(requestHead('PUT', '/', `Content-Length: ${body.length}`))
+        // The head alone at first: it is the server that does not want the body yet.
+        await pause(1_000)
+        clients[1]?.write(body)
+        for (const client of clients) {
+          assert.equal((await client.reply()).body.length, body.length)
+        }
+        assert.deepEqual(options.counts.closedSlow, { headers: 0, body: 0, reply: 0, idle: 0 })
+      },
+      paced(short),
+    )
+  })
+}
+
+/** Time is what these tests are about, so they let some of it pass. */
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
