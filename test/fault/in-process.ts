@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createAuthenticator } from '../../src/authenticate/create.ts'
 import { createAuthorize } from '../../src/authorize/authorize.ts'
 import type { RequestBody } from '../../src/http/body.ts'
 import type { Reply } from '../../src/http/reply.ts'
@@ -21,6 +22,7 @@ import type { BlobStore } from '../../src/storage/blob/contract.ts'
 import { openFsBlobStore } from '../../src/storage/blob/fs/store.ts'
 import type { MetadataStore } from '../../src/storage/metadata/contract.ts'
 import { openLmdbMetadataStore } from '../../src/storage/metadata/lmdb/open.ts'
+import { AuthCounts } from '../../src/telemetry/auth-counts.ts'
 import type { Logger } from '../../src/telemetry/log.ts'
 import { FedBody } from '../offload/fed-body.ts'
 import { openFilesBelow } from '../support/open-files.ts'
@@ -67,7 +69,14 @@ export class InProcess {
     this.backgroundFaults = backgroundFaults
     const log = { error: () => undefined } as unknown as Logger
     const authorize = createAuthorize({ default: 'allow' })
-    this.#pipeline = new Pipeline({ registry, authorize, log })
+    this.#pipeline = new Pipeline({
+      ...{ registry, authorize, log },
+      authenticator: createAuthenticator({
+        ...{ users: [], verifyPassword: () => Promise.resolve(false), counts: new AuthCounts() },
+        ...{ onLogin: () => undefined, now: Date.now, elapsed: () => performance.now() },
+      }),
+      clientAddress: (exchange) => exchange.remoteAddress,
+    })
   }
 
   static async open(options: InProcessOptions = {}): Promise<InProcess> {
