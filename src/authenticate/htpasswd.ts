@@ -15,9 +15,11 @@ export interface Htpasswd {
 
 const bcryptHash = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
 const argonHash =
-  /^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/
+  /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,3})\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/
 // Each step doubles the time: 14 takes about a second of a thread for each guess.
 const bcryptCostMax = 14
+// Memory in KiB, passes, lanes.
+const argonCostMax = [262_144, 16, 16] as const
 
 /**
  * Lines of `name:hash`; empty ones and comments are skipped. The hash is bcrypt (`htpasswd -B`) or
@@ -48,7 +50,8 @@ const noMore = { groups: [], expiresAtMs: undefined } as const
 
 /** Why a password hash cannot be used, as a sentence; undefined where it can. Never shows the hash. */
 export function hashProblem(passwordHash: string): string | undefined {
-  if (argonHash.test(passwordHash)) return undefined
+  const argon = argonHash.exec(passwordHash)
+  if (argon !== null) return argonProblem(argon.slice(1).map(Number))
   const cost = bcryptHash.exec(passwordHash)?.[1]
   if (cost === undefined) {
     return 'expected an argon2id hash in PHC form (see keelson argon) or a bcrypt hash'
@@ -56,4 +59,10 @@ export function hashProblem(passwordHash: string): string | undefined {
   return Number(cost) <= bcryptCostMax
     ? undefined
     : `expected a bcrypt cost of at most ${bcryptCostMax}; found ${Number(cost)}`
+}
+
+function argonProblem(costs: readonly number[]): string | undefined {
+  if (argonCostMax.every((most, i) => (costs[i] ?? 0) <= most)) return undefined
+  const [memory, passes, lanes] = argonCostMax
+  return `expected argon2id parameters of at most m=${memory},t=${passes},p=${lanes}`
 }

@@ -44,7 +44,7 @@ describe('an htpasswd file', () => {
 
   test('hashes with hostile parameters are not taken', () => {
     assert.equal(hashProblem(argon), undefined)
-    for (const hash of [argon.replace('19456', '99999999'), argon.replace('argon2id', 'argon2i')]) {
+    for (const hash of [argon.replace('19456', '9999999'), argon.replace('argon2id', 'argon2i')]) {
       assert.match(hashProblem(hash) ?? '', /argon2id/)
     }
   })
