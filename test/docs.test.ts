@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { generateDocs } from '../scripts/docs.ts'
+import { generateDocs, header } from '../scripts/docs.ts'
+import type { Section } from '../src/config/entry.ts'
 import { loadConfig, parseConfig } from '../src/config/load.ts'
 import { schema } from '../src/config/schema.ts'
 import { errorTable } from '../src/oci/error.ts'
@@ -24,20 +25,31 @@ test('the example configuration loads, denies everything, and has the defaults',
     },
   ])
   assert.deepEqual(example, bare)
-  assert.equal(example.global.accessPolicy.default, 'deny')
+  assert.equal(example.global.accessPolicy?.default, 'deny')
 })
 
-test('the example configuration loads with every commented key made active', () => {
-  const text = (generated.get('config.example.toml') ?? '').replaceAll(/^# (\w+ = )/gm, '$1')
+test('the example configuration loads with every commented line made active', () => {
+  const text = (generated.get('config.example.toml') ?? '')
+    .replaceAll(/^# (\w+ = |\[)/gm, '$1')
+    // What excludes something else that the example shows.
+    .replace(/^\[server\]\n[\s\S]*?^transport/m, '[server]\ntransport')
+    .replaceAll(/^socket(_mode)? = .*registry.*\n|^socket_mode = .*\n/gm, '')
+    .replaceAll(/^\[(blob|metadata)_store\.memory\]\n/gm, '')
   const config = parseConfig([{ file: '/etc/keelson/config.toml', text }])
   assert.equal(config.server.externalUrl, 'https://registry.example.com')
+  assert.equal(config.tls?.clientCaBundle, '/etc/keelson/tls/client-ca-bundle.pem')
+  assert.deepEqual(config.listeners, [
+    { kind: 'tcp', address: '0.0.0.0', port: 8443, tls: true, proxyProtocol: false },
+  ])
+  assert.equal(config.repositories[0]?.accessPolicy?.rules.length, 1)
 })
 
 test('every key and every error code is in its page', () => {
-  for (const [table, { keys }] of Object.entries(schema)) {
+  const sections: readonly (readonly [string, Section])[] = Object.entries(schema)
+  for (const [table, section] of sections) {
     const page = generated.get('docs/configuration.md') ?? ''
-    const section = page.split(`## [${table}]\n`)[1]?.split('\n## ')[0] ?? ''
-    for (const key of Object.keys(keys)) assert.ok(section.includes(`| \`${key}\` |`), key)
+    const text = page.split(`## ${header(table, section)}\n`)[1]?.split('\n## ')[0] ?? ''
+    for (const key of Object.keys(section.keys)) assert.ok(text.includes(`| \`${key}\` |`), key)
   }
   for (const code of Object.keys(errorTable)) {
     assert.ok(generated.get('docs/errors.md')?.includes(`| \`${code}\` |`), code)

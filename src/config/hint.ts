@@ -28,9 +28,9 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return best
 }
 
-/** The first known name of which `name` is a part: what somebody wrote from memory. */
-export function containingName(name: string, known: readonly string[]): string | undefined {
-  return name.length < 4 ? undefined : known.find((candidate) => candidate.includes(name))
+/** The first known name that has the words of `name` among its own: `client_ca_bundle` for `client_ca`. */
+export function longerName(name: string, known: readonly string[]): string | undefined {
+  return known.find((candidate) => `_${candidate}_`.includes(`_${name}_`))
 }
 
 // Levenshtein's distance, one row at a time, where two swapped neighbours count as one edit.

@@ -1,4 +1,5 @@
 // A value that must not be seen: what it prints as, and the places from which it is read.
+import { isUtf8 } from 'node:buffer'
 import { closeSync, openSync, readSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { inspect } from 'node:util'
@@ -98,13 +99,14 @@ function reference(from: string, name: string): string {
 }
 
 function readSecretFile(path: string): string {
-  const text = new TextDecoder('utf-8', { fatal: true }).decode(readBounded(path))
-  const trimmed = text.replace(/\r?\n$/, '')
+  const bytes = readBounded(path)
+  if (!isUtf8(bytes)) throw new Error(`${path} is not UTF-8 text`)
+  const trimmed = bytes.toString('utf8').replace(/\r?\n$/, '')
   if (trimmed === '') throw new Error(`${path} is empty`)
   return trimmed
 }
 
-function readBounded(path: string): Uint8Array {
+function readBounded(path: string): Buffer {
   const buffer = Buffer.alloc(secretBytesMax + 1)
   const descriptor = openSync(path, 'r')
   try {

@@ -1,6 +1,6 @@
 // Checks the merged tree against the schema: every table, every key, every value.
 import type { Entry, Section } from './entry.ts'
-import { containingName, nearestName, unsupportedNames } from './hint.ts'
+import { longerName, nearestName, unsupportedNames } from './hint.ts'
 import type { ConfigProblem } from './problem.ts'
 import { schema } from './schema.ts'
 import { type Environment, readSecret, type SecretSource } from './secret.ts'
@@ -241,12 +241,8 @@ function unknown(node: Node, path: readonly string[], known: readonly string[]):
   }
   const name = path.at(-1) ?? ''
   const parent = path.slice(0, -1)
-  const near = nearestName(name, known)
-  const part = containingName(name, known)
-  const meant =
-    (near && dottedName([...parent, near])) ??
-    homeOf(name) ??
-    (part && dottedName([...parent, part]))
+  const near = longerName(name, known) ?? nearestName(name, known)
+  const meant = near === undefined ? homeOf(name) : dottedName([...parent, near])
   const hint = meant === undefined ? expectedHere(known) : `did you mean ${meant}?`
   return { ...node.place, key, message: `is not a known ${what}: ${hint}` }
 }
