@@ -3,12 +3,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { describe, test } from 'node:test'
-import type { Exchange, Transport } from '../../../src/server/transport/exchange.ts'
-import {
-  listenNode,
-  listenNodeWithin,
-  type NodeLimits,
-} from '../../../src/server/transport/node/listen.ts'
+import type { Exchange, PaceLimits, Transport } from '../../../src/server/transport/exchange.ts'
+import { listenNode } from '../../../src/server/transport/node/listen.ts'
 import { transportContract } from '../../contract/transport.ts'
 import {
   plainHeaders,
@@ -120,10 +116,10 @@ describe('node: requests of its own', () => {
 })
 
 describe('node: silent clients', () => {
-  const within = (limits: Partial<NodeLimits>): Transport => {
-    const ample = { headersMs: 60_000, stallMs: 60_000, keepAliveMs: 60_000, lingerMs: 60_000 }
-    return (options) => listenNodeWithin(options, { ...ample, ...limits })
-  }
+  const within =
+    (limits: Partial<PaceLimits>): Transport =>
+    (options) =>
+      listenNode({ ...options, pace: { ...options.pace, ...limits } })
 
   test('a connection that says nothing is closed without a word', async () => {
     await withClient(within({ headersMs: 100 }), ok, async (client) => {
@@ -214,7 +210,7 @@ describe('node: silent clients', () => {
   })
 
   test('a refused client that goes on sending is cut after a while', async () => {
-    await withTransport(within({ lingerMs: 100 }), refuse, async ({ port }) => {
+    await withTransport(within({ stallMs: 100 }), refuse, async ({ port }) => {
       const client = await RawConnection.open(port, true)
       client.write(requestHead('PUT', '/', 'Content-Length: 1000000'))
       assert.equal((await client.reply()).body.toString(), 'no')

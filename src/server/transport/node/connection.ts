@@ -1,34 +1,66 @@
 // One client connection on node:http: its requests in order, and how it ends.
 
+import type { X509Certificate } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { ClientCertificate } from '../../../http/client-certificate.ts'
+import type { HeaderPair } from '../../../http/header-block.ts'
 import type { Reply } from '../../../http/reply.ts'
+import type { Limit } from '../admission.ts'
 import type { TransportOptions } from '../exchange.ts'
 import { type ExchangeOwner, NodeExchange } from './exchange.ts'
 import { framingFault } from './framing.ts'
+import { type Observation, Progress } from './progress.ts'
 import { lastReplyBytes } from './reply-head.ts'
+import { bytesAccepted, bytesReceived } from './socket-bytes.ts'
 
 // Requests sent ahead of their predecessors' replies; the handler sees one after the other.
 const waitingMax = 64
+// For what a refused client still sends, so that it can read the refusal.
+const lingerMsMax = 5_000
 
-export interface ConnectionOptions
-  extends Pick<TransportOptions, 'handler' | 'refuse' | 'onFault'> {
-  readonly lingerMs: number
+/** What is known of a connection before its first request. */
+export interface Origin {
+  /** The TCP or unix connection, below TLS. */
+  readonly raw: Socket
+  /** Of the client; '' where the transport has none. */
+  readonly remoteAddress: string
+  readonly isSecure: boolean
+  /** The verified client certificate, and what it says. */
+  readonly x509: X509Certificate | undefined
+  readonly certificate: ClientCertificate | undefined
+  /** The bound beyond which this connection is: its first request is told so. */
+  readonly limit: Limit | undefined
 }
 
 export class Connection implements ExchangeOwner {
+  readonly origin: Origin
+  readonly remoteAddress: string
+  readonly isSecure: boolean
+  readonly certificate: ClientCertificate | undefined
+  readonly replyHeaders: readonly HeaderPair[]
   readonly #socket: Socket
-  readonly #options: ConnectionOptions
+  readonly #options: TransportOptions
   readonly #unfinished = new Set<NodeExchange>()
+  readonly #admitted = new Set<NodeExchange>()
   readonly #waiting: Array<() => void> = []
+  readonly #progress: Progress
+  readonly #addressOf = (): string => this.remoteAddress
+  #latest: NodeExchange | undefined
   #lastWords: Buffer | undefined
   #isBusy = false
   #isDraining = false
   #isEnding = false
 
-  constructor(socket: Socket, options: ConnectionOptions) {
+  constructor(socket: Socket, origin: Origin, options: TransportOptions) {
+    this.origin = origin
+    this.remoteAddress = origin.remoteAddress
+    this.isSecure = origin.isSecure
+    this.certificate = origin.certificate
+    this.replyHeaders = options.replyHeaders
     this.#socket = socket
     this.#options = options
+    this.#progress = new Progress(options.pace)
     socket.once('close', () => this.#onClose())
   }
 
@@ -37,36 +69,28 @@ export class Connection implements ExchangeOwner {
     return this.#unfinished.size
   }
 
-  /** True where nothing but the client holds the connection up. */
-  get awaitsClient(): boolean {
-    // The earliest one alone decides: those behind it wait for it.
-    const [first] = this.#unfinished
-    return first?.awaitsClient ?? true
-  }
-
   onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     // Requests behind one that ended the connection are not answered.
     if (this.#isEnding) return
     const reason = framingFault(request)
     const exchange = new NodeExchange(request, response, this, expectsContinue)
+    this.#latest = exchange
     this.#unfinished.add(exchange)
     // A write behind the client's going tells nothing that the socket's end does not.
     response.on('error', () => {})
     response.once('finish', () => this.#onFinished(exchange))
-    if (reason !== undefined) this.#isEnding = true
+    if (reason !== undefined || this.origin.limit !== undefined) this.#isEnding = true
     const start = (): void => {
-      if (reason === undefined) this.#options.handler(exchange)
-      else exchange.refuse(this.#options.refuse(reason))
-    }
-    const startSafely = (): void => {
       try {
-        start()
+        if (reason !== undefined) exchange.refuse(this.#options.refuse(reason))
+        else if (this.origin.limit !== undefined) exchange.refuse(this.#busy(this.origin.limit))
+        else this.#handle(exchange)
       } catch (error) {
         exchange.fail(error)
       }
     }
-    if (!this.#isBusy) this.#run(startSafely)
-    else if (this.#waiting.length < waitingMax) this.#waiting.push(startSafely)
+    if (!this.#isBusy) this.#run(start)
+    else if (this.#waiting.length < waitingMax) this.#waiting.push(start)
     else this.#socket.destroy()
   }
 
@@ -82,7 +106,18 @@ export class Connection implements ExchangeOwner {
     }
     const reply = this.#options.refuse(reason)
     if (reply.kind === 'stream') this.#socket.destroy()
-    else this.#endWith(lastReplyBytes(reply.kind === 'empty' ? reply : { ...reply, status }, false))
+    else {
+      const refusal = reply.kind === 'empty' ? reply : { ...reply, status }
+      this.#endWith(lastReplyBytes(refusal, this.replyHeaders, false))
+    }
+  }
+
+  /** Called every while: a client that does too little in its turn is cut. */
+  checkPace(elapsedMs: number): void {
+    const phase = this.#progress.look(this.#observation(), elapsedMs)
+    if (phase === undefined) return
+    this.#options.counts.closedSlow[phase] += 1
+    this.reset()
   }
 
   /** End when nothing is under way any more. */
@@ -93,6 +128,13 @@ export class Connection implements ExchangeOwner {
 
   cut(): void {
     this.#socket.destroy()
+  }
+
+  /** As `cut`, and the kernel forgets at once what the client has not taken. */
+  reset(): void {
+    const { raw } = this.origin
+    if (raw.remoteAddress === undefined) raw.destroy()
+    else raw.resetAndDestroy()
   }
 
   isDraining(): boolean {
@@ -107,7 +149,7 @@ export class Connection implements ExchangeOwner {
   }
 
   onLastReply(exchange: NodeExchange, bytes: Buffer): void {
-    this.#unfinished.delete(exchange)
+    this.#forget(exchange)
     this.#endWith(bytes)
   }
 
@@ -120,8 +162,53 @@ export class Connection implements ExchangeOwner {
     start()
   }
 
-  #onFinished(exchange: NodeExchange): void {
+  #handle(exchange: NodeExchange): void {
+    const { admission, handler } = this.#options
+    const limit = admission.requestLimit(this.#addressOf)
+    if (limit !== undefined) {
+      exchange.send(this.#busy(limit))
+      return
+    }
+    handler(exchange)
+    // What was answered at once does not weigh on anything.
+    if (exchange.isSettled || !this.#unfinished.has(exchange)) return
+    this.#admitted.add(exchange)
+    admission.beginRequest(this.remoteAddress)
+  }
+
+  #busy(limit: Limit): Reply {
+    this.#options.counts.requestsRefused += 1
+    return this.#options.busy(limit)
+  }
+
+  #forget(exchange: NodeExchange): void {
     this.#unfinished.delete(exchange)
+    if (this.#admitted.size > 0 && this.#admitted.delete(exchange)) {
+      this.#options.admission.endRequest(this.remoteAddress)
+    }
+  }
+
+  #observation(): Observation {
+    const { raw } = this.origin
+    // The earliest one alone decides: those behind it wait for it.
+    const [first] = this.#unfinished
+    const latest = this.#latest
+    if (first !== undefined) {
+      const { turn } = first
+      // Some clients send their whole body before they look at the reply.
+      const received = turn === 'body' || first.isIncomplete ? bytesReceived(raw) : 0
+      const taken = turn === 'reply' ? bytesAccepted(raw) : 0
+      return { turn, subject: first, moved: received + taken }
+    }
+    // Until the first request node:http counts the time; after the last, `lingerMsMax` does.
+    if (latest === undefined || this.#isEnding) return noObservation
+    // What nobody reads of a body stands before the next request.
+    const turn = latest.isIncomplete ? 'body' : 'idle'
+    return { turn, subject: latest, moved: bytesReceived(raw) }
+  }
+
+  #onFinished(exchange: NodeExchange): void {
+    this.#forget(exchange)
     if (this.#unfinished.size > 0) return
     if (this.#lastWords !== undefined) this.#sayLastWords()
     else if (this.#isDraining) this.#socket.destroySoon()
@@ -140,14 +227,17 @@ export class Connection implements ExchangeOwner {
   #sayLastWords(): void {
     if (this.#lastWords === undefined || !this.#socket.writable) return
     this.#socket.end(this.#lastWords)
-    const timer = setTimeout(() => this.#socket.destroy(), this.#options.lingerMs)
+    const lingerMs = Math.min(lingerMsMax, this.#options.pace.stallMs)
+    const timer = setTimeout(() => this.#socket.destroy(), lingerMs)
     this.#socket.once('close', () => clearTimeout(timer))
   }
 
   #onClose(): void {
     this.#waiting.length = 0
     const cut = [...this.#unfinished]
-    this.#unfinished.clear()
+    for (const exchange of cut) this.#forget(exchange)
     for (const exchange of cut) exchange.abandon()
   }
 }
+
+const noObservation: Observation = { turn: 'ours', subject: undefined, moved: 0 }

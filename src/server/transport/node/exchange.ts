@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ClientCertificate } from '../../../http/client-certificate.ts'
+import type { HeaderPair } from '../../../http/header-block.ts'
 import type { ByteSource, Reply } from '../../../http/reply.ts'
 import type { Exchange } from '../exchange.ts'
 import { NodeBody } from './body.ts'
@@ -9,8 +11,16 @@ import { bodyLength } from './framing.ts'
 import { headerList, lastReplyBytes } from './reply-head.ts'
 import { SourceWriter } from './source-writer.ts'
 
+// What a socket's buffer in the kernel has room for.
+const largeBytes = 64 * 1024
+
 /** What an exchange tells the connection that it came on. */
 export interface ExchangeOwner {
+  readonly remoteAddress: string
+  readonly isSecure: boolean
+  readonly certificate: ClientCertificate | undefined
+  /** Sent with every reply. */
+  readonly replyHeaders: readonly HeaderPair[]
   /** True where the connection is to end with the reply to this request. */
   isDraining(): boolean
   /** The whole reply is written, though perhaps not yet sent; `isLast` where it ends the connection. */
@@ -26,7 +36,6 @@ export class NodeExchange implements Exchange {
   readonly method: string
   readonly path: string
   readonly query: string
-  readonly remoteAddress: string
   readonly body: NodeBody
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
@@ -38,6 +47,7 @@ export class NodeExchange implements Exchange {
   #isAborted = false
   #isRefused = false
   #isFailed = false
+  #isLarge = false
 
   constructor(
     request: IncomingMessage,
@@ -50,8 +60,6 @@ export class NodeExchange implements Exchange {
     this.method = request.method ?? ''
     this.path = mark === -1 ? target : target.slice(0, mark)
     this.query = mark === -1 ? '' : target.slice(mark + 1)
-    // A socket that listens on `::` shows IPv4 clients as mapped addresses.
-    this.remoteAddress = (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=[0-9.]+$)/, '')
     this.#request = request
     this.#response = response
     this.#owner = owner
@@ -63,14 +71,32 @@ export class NodeExchange implements Exchange {
     this.body = new NodeBody(request, bodyLength(request), sayContinue, (e) => this.fail(e))
   }
 
+  get remoteAddress(): string {
+    return this.#owner.remoteAddress
+  }
+
+  get isSecure(): boolean {
+    return this.#owner.isSecure
+  }
+
+  get certificate(): ClientCertificate | undefined {
+    return this.#owner.certificate
+  }
+
   get aborted(): boolean {
     return this.#isAborted
   }
 
-  /** True while only the client can bring this exchange further. */
-  get awaitsClient(): boolean {
-    if (this.#writer !== undefined) return this.#writer.awaitsClient
-    return this.#isSent || this.body.awaitsClient
+  /** True where a reply of moderate size is on its way, so that nothing is left to do here. */
+  get isSettled(): boolean {
+    return this.#isSent && this.#writer === undefined && !this.#isLarge
+  }
+
+  /** Whose turn it is to bring this exchange further. */
+  get turn(): 'ours' | 'body' | 'reply' {
+    if (this.#writer !== undefined) return this.#writer.awaitsClient ? 'reply' : 'ours'
+    if (this.#isSent) return 'reply'
+    return this.body.awaitsClient ? 'body' : 'ours'
   }
 
   /** True while its body has not come in whole. */
@@ -81,6 +107,10 @@ export class NodeExchange implements Exchange {
   header(name: string): string {
     const value: unknown = this.#request.headers[name]
     return typeof value === 'string' ? value : ''
+  }
+
+  headerLines(name: string): readonly string[] {
+    return this.#request.headersDistinct[name] ?? []
   }
 
   detach(): void {
@@ -148,14 +178,16 @@ export class NodeExchange implements Exchange {
       (this.#expectsContinue && !this.body.isConsumed)
     const isHead = this.method === 'HEAD'
     const isBodyIn = this.body.length === 0 || this.#request.complete
+    this.#isLarge = reply.kind === 'whole' && (reply.body?.byteLength ?? 0) > largeBytes
     this.body.release()
+    const common = this.#owner.replyHeaders
     const writeHead = (): void => {
-      this.#response.writeHead(reply.status, headerList(reply, isLast))
+      this.#response.writeHead(reply.status, headerList(reply, common, isLast))
     }
     if (reply.kind === 'stream' && !isHead) {
       this.#stream(reply.source, isLast, writeHead)
     } else if (isLast && !isBodyIn && reply.kind !== 'stream') {
-      this.#owner.onLastReply(this, lastReplyBytes(reply, isHead))
+      this.#owner.onLastReply(this, lastReplyBytes(reply, common, isHead))
     } else {
       writeHead()
       if (reply.kind === 'stream') reply.source.close()
