@@ -54,10 +54,16 @@ export async function openPrivateHost(
   })
   const enter = ['nsenter', '--target', String(daemon.pid), '--mount', '--net', '--'] as const
   const [nsenter, ...flags] = enter
+  // Who enters begins in the root folder.
+  const line = (options: RunOptions | undefined, command: readonly string[]): readonly string[] =>
+    options?.cwd === undefined
+      ? [...flags, ...command]
+      : [...flags, 'env', '-C', options.cwd, ...command]
   return {
     enter,
-    run: (command, args, options) => run(nsenter, [...flags, command, ...args], options),
-    attempt: (command, args, options) => attempt(nsenter, [...flags, command, ...args], options),
+    run: (command, args, options) => run(nsenter, line(options, [command, ...args]), options),
+    attempt: (command, args, options) =>
+      attempt(nsenter, line(options, [command, ...args]), options),
     close: () => daemon.stop(),
   }
 }

@@ -1,7 +1,7 @@
 // Answers for a running Keelson in black-box tests: the built product on free loopback ports with a
 // root directory of its own.
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,6 +22,10 @@ export interface ServerOptions {
   readonly env?: NodeJS.ProcessEnv
   /** Put before the product's command line, for example `['strace', '-f', '-o', file]`. */
   readonly wrap?: readonly string[]
+  /** The product's command line, in place of the build at hand. */
+  readonly program?: readonly string[]
+  /** Who owns the configuration and may write beside it, for a `wrap` that becomes another user. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
   readonly readyTimeoutMs?: number
 }
 
@@ -67,7 +71,8 @@ function findRoot(from: string): string {
   return parent === from ? process.cwd() : findRoot(parent)
 }
 
-function productCommand(): readonly string[] {
+/** The product's program; `KEELSON_BIN` names another build of it. */
+export function productCommand(): readonly string[] {
   const named = process.env['KEELSON_BIN'] ?? join(projectRoot, 'bin', 'keelson')
   return named.endsWith('.js') ? [process.execPath, '--enable-source-maps', named] : [named]
 }
@@ -120,7 +125,9 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     await writeFile(extraFile, options.toml)
     configArgs.push('-c', extraFile)
   }
-  const line = [...(options.wrap ?? []), ...productCommand(), ...configArgs, 'server']
+  if (options.owner !== undefined) await chown(workDir, options.owner.uid, options.owner.gid)
+  const program = options.program ?? productCommand()
+  const line = [...(options.wrap ?? []), ...program, ...configArgs, 'server']
   const removeWorkDir = (): Promise<void> => rm(workDir, { recursive: true, force: true })
   const daemon = await startDaemon({
     command: line[0] ?? '',

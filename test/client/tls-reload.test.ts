@@ -1,0 +1,134 @@
+// Goal: a new server certificate is served without a restart, and a bad one changes nothing but the log.
+// Method: the files are replaced as people and Kubernetes do it, and openssl reads the serial served.
+import assert from 'node:assert/strict'
+import { mkdir, rename, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { poll } from '../http/product.ts'
+import { type Certificate, needsOpenssl } from '../support/pki.ts'
+import { shakeHands } from '../support/s-client.ts'
+import { startTlsServer, stopServer, type TlsServer, usePki } from '../support/tls-server.ts'
+import { until } from '../support/until.ts'
+
+const dayMs = 86_400_000
+type Pair = Pick<Certificate, 'bundlePem' | 'keyPem'>
+
+describe('the server certificate', needsOpenssl, () => {
+  const scene = usePki()
+
+  async function serialOf({ port }: TlsServer): Promise<string> {
+    const { serial, output } = await shakeHands({
+      port,
+      caFile: scene.pki.serverCa.certificateFile,
+    })
+    assert.notEqual(serial, '', output)
+    return serial
+  }
+
+  function untilServed(running: TlsServer, { serial }: Certificate): Promise<unknown> {
+    return poll(`certificate ${serial} is served`, async () => {
+      return (await serialOf(running)) === serial ? true : undefined
+    })
+  }
+
+  async function replace(file: string, text: string): Promise<void> {
+    await writeFile(`${file}.new`, text)
+    await rename(`${file}.new`, file)
+  }
+
+  async function start(
+    folder: string,
+    clientAuth: 'optional' | undefined,
+  ): Promise<{ running: TlsServer; certificateFile: string; keyFile: string }> {
+    const certificateFile = join(folder, 'tls.crt')
+    const keyFile = join(folder, 'tls.key')
+    const running = await startTlsServer(scene.pki, {
+      ...(clientAuth && { clientAuth }),
+      tls: { server_certificate_bundle: certificateFile, server_private_key: keyFile },
+    })
+    return { running, certificateFile, keyFile }
+  }
+
+  async function newFolder(name: string, pair: Pair): Promise<string> {
+    const folder = join(scene.dir, name)
+    await mkdir(folder)
+    await writeFile(join(folder, 'tls.crt'), pair.bundlePem)
+    await writeFile(join(folder, 'tls.key'), pair.keyPem)
+    return folder
+  }
+
+  const reloadFailed = (line: string): boolean =>
+    /^\{"level":50/.test(line) && /certificate|TLS|tls/.test(line)
+
+  for (const [transport, clientAuth] of [
+    ['uws', undefined],
+    ['node', 'optional'],
+  ] as const) {
+    test(`is renewed when its files are replaced (${transport})`, async () => {
+      const { serverCa, server } = scene.pki
+      const folder = await newFolder(`replace-${transport}`, server)
+      const { running, certificateFile, keyFile } = await start(folder, clientAuth)
+      assert.equal(await serialOf(running), server.serial)
+      const next = await serverCa.serverCertificate({ key: 'rsa' })
+      await replace(keyFile, next.keyPem)
+      await replace(certificateFile, next.bundlePem)
+      await untilServed(running, next)
+      const third = await serverCa.serverCertificate()
+      // In place, without a rename, as an editor or `cp` does it.
+      await writeFile(certificateFile, third.bundlePem)
+      await writeFile(keyFile, third.keyPem)
+      await untilServed(running, third)
+      await stopServer(running.server)
+    })
+
+    test(`is renewed by a swap of Kubernetes’ ..data link (${transport})`, async () => {
+      const { serverCa, server } = scene.pki
+      const folder = join(scene.dir, `kube-${transport}`)
+      await mkdir(folder)
+      await newFolder(join(`kube-${transport}`, '..first'), server)
+      await symlink('..first', join(folder, '..data'))
+      for (const file of ['tls.crt', 'tls.key']) {
+        await symlink(join('..data', file), join(folder, file))
+      }
+      const { running } = await start(folder, clientAuth)
+      assert.equal(await serialOf(running), server.serial)
+      const next = await serverCa.serverCertificate()
+      await newFolder(join(`kube-${transport}`, '..second'), next)
+      await symlink('..second', join(folder, '..data_tmp'))
+      await rename(join(folder, '..data_tmp'), join(folder, '..data'))
+      await untilServed(running, next)
+      await stopServer(running.server)
+    })
+
+    test(`stays when the new one is no good, until it is repaired (${transport})`, async () => {
+      const { serverCa, server } = scene.pki
+      const folder = await newFolder(`bad-${transport}`, server)
+      const { running, certificateFile, keyFile } = await start(folder, clientAuth)
+      const { log, pid } = running.server
+      const expired = await serverCa.serverCertificate({
+        notBefore: new Date(Date.now() - 2 * dayMs),
+        notAfter: new Date(Date.now() - dayMs),
+      })
+      const other = await serverCa.serverCertificate()
+      const faults: readonly (readonly [string, Pair])[] = [
+        ['garbage', { bundlePem: 'not a certificate\n', keyPem: server.keyPem }],
+        ['another key', { bundlePem: server.bundlePem, keyPem: other.keyPem }],
+        ['an expired certificate', expired],
+      ]
+      for (const [fault, pair] of faults) {
+        const reported = log.filter(reloadFailed).length
+        await replace(keyFile, pair.keyPem)
+        await replace(certificateFile, pair.bundlePem)
+        process.kill(pid, 'SIGHUP')
+        await until(`an error about ${fault}`, () => log.filter(reloadFailed).length > reported)
+        assert.equal(await serialOf(running), server.serial, fault)
+      }
+      const mended = await serverCa.serverCertificate()
+      await replace(keyFile, mended.keyPem)
+      await replace(certificateFile, mended.bundlePem)
+      process.kill(pid, 'SIGHUP')
+      await untilServed(running, mended)
+      await stopServer(running.server)
+    })
+  }
+})
