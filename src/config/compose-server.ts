@@ -67,7 +67,10 @@ function composeListener(
   if (isTls && tls === undefined) {
     refuse('tls', 'expected [server.tls] to be given too, for the certificate; found true alone')
   }
-  if (proxyProtocol && tables.values('server').trustedProxies.length === 0) {
+  if (proxyProtocol && isSocket) {
+    const message = 'expected false, since the peer on a unix socket has no address to trust'
+    refuse('proxy_protocol', `${message}; found true`)
+  } else if (proxyProtocol && tables.values('server').trustedProxies.length === 0) {
     const message =
       'expected server.trusted_proxies to name who may send PROXY headers; found it empty'
     refuse('proxy_protocol', message)
@@ -150,31 +153,47 @@ function canonicalAddress(address: string): string {
 }
 
 /**
- * Why the uws transport cannot serve this, so that `transport = "auto"` means node; undefined where
- * both can.
+ * Why the uws transport cannot serve a listener, so that `transport = "auto"` means node for it;
+ * undefined where both can. Source: DESIGN "Transports".
  */
-export function nodeReason(config: {
-  readonly tls: TlsConfig | undefined
-  readonly listeners: readonly ListenerConfig[]
-}): string | undefined {
-  if (config.tls?.clientCaBundle !== undefined) return 'server.tls.client_ca_bundle is given'
-  return config.listeners.some((listener) => listener.tls && listener.proxyProtocol)
-    ? 'a listener has both tls and proxy_protocol'
+export function nodeReason(
+  listener: Pick<ListenerConfig, 'tls' | 'proxyProtocol'>,
+  tls: TlsConfig | undefined,
+): string | undefined {
+  if (!listener.tls) return undefined
+  if (tls?.clientCaBundle !== undefined) return 'only the node transport checks client certificates'
+  if (tls?.minVersion === 'TLSv1.3') return 'only the node transport can refuse TLS 1.2'
+  return listener.proxyProtocol
+    ? 'only the node transport reads PROXY headers before TLS'
     : undefined
 }
 
-/** Refuses what the chosen transport cannot do. Source: DESIGN "Transports". */
+/** Refuses what the chosen transport cannot do. */
 export function refuseForTransport(
   tables: CheckedTables,
-  config: Parameters<typeof nodeReason>[0],
+  listeners: readonly ListenerConfig[],
+  tls: TlsConfig | undefined,
 ): void {
   const { transport } = tables.values('server')
-  if (transport === 'uws' && config.tls?.clientCaBundle !== undefined) {
-    const message =
-      'expected "node", or "auto", which then chooses node, since only the node transport checks client certificates and server.tls.client_ca_bundle is given; found "uws"'
+  if (transport === 'node') return
+  if (transport === 'uws') refuseForUws(tables, tls)
+  const isUws = (each: ListenerConfig) => nodeReason(each, tls) === undefined
+  if (transport === 'uws' || listeners.some(isUws)) refuseSlowerThanUws(tables)
+}
+
+// What is wrong with one listener is told with that listener.
+function refuseForUws(tables: CheckedTables, tls: TlsConfig | undefined): void {
+  const refuse = (reason: string) => {
+    const message = `expected "node", or "auto", which then chooses node, since only the node transport ${reason}; found "uws"`
     tables.refuse('server', 'transport', message)
   }
-  if (transport === 'node' || (transport === 'auto' && nodeReason(config) !== undefined)) return
+  if (tls?.clientCaBundle !== undefined) {
+    refuse('checks client certificates, and server.tls.client_ca_bundle is given')
+  }
+  if (tls?.minVersion === 'TLSv1.3') refuse('can refuse TLS 1.2, as server.tls.min_version asks')
+}
+
+function refuseSlowerThanUws(tables: CheckedTables): void {
   const { receiveRateMinBytes, rateGraceMs } = tables.values('server.limits')
   const compiled = 'which the uws transport has compiled in: set server.transport = "node" for'
   if (receiveRateMinBytes < uwsReceiveRateMinBytes) {

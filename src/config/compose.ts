@@ -25,7 +25,7 @@ export function composeConfig(
   const metadataStore = composeMetadataStore(tables, blobStore)
   const tls = composeTls(tables)
   const listeners = composeListeners(tables, tls)
-  refuseForTransport(tables, { tls, listeners })
+  refuseForTransport(tables, listeners, tls)
   const config: Partial<Config> = {
     server: tables.values('server'),
     listeners,

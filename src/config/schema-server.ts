@@ -25,7 +25,7 @@ const listen = {
       of: ['auto', 'uws', 'node'],
       default: 'auto',
       reload: 'restart',
-      doc: 'HTTP implementation: `uws` (fast, a native addon), `node` (built in), or `auto`: node where client certificates are checked, else uws where its binary loads, else node with a warning.',
+      doc: 'HTTP implementation: `uws` (fast, a native addon), `node` (built in), or `auto`: for each listener uws, but node for what uws cannot do (client certificates, `min_version` 1.3, PROXY headers before TLS), and node with a warning where the binary of uws does not load.',
     },
     external_url: {
       kind: 'origin',
@@ -111,7 +111,7 @@ const listener = {
       field: 'proxyProtocol',
       default: false,
       reload: 'restart',
-      doc: 'Every connection begins with a PROXY protocol version 2 header, from one of `server.trusted_proxies`; others are dropped.',
+      doc: 'Every connection begins with a PROXY protocol version 2 header, from one of `server.trusted_proxies`; others are dropped. Not for unix sockets.',
     },
   },
 } as const
@@ -175,7 +175,7 @@ const tls = {
       of: ['1.2', '1.3'],
       default: '1.2',
       reload: 'restart',
-      doc: 'Lowest TLS version that is spoken.',
+      doc: 'Lowest TLS version that is spoken; 1.3 needs the node transport.',
     },
     ciphers: {
       kind: 'text',
@@ -203,7 +203,7 @@ const tls = {
       example: '/etc/keelson/tls/session-ticket-secret',
       otherwise: 'none: random keys, which a restart forgets',
       reload: 'live',
-      doc: 'File of random bytes from which the keys of session tickets are derived, so that several servers resume one another’s sessions; node transport only.',
+      doc: 'File of random bytes (32 or more, mode 0640 or stricter) from which the keys of session tickets are derived, so that several servers resume one another’s sessions; node transport only.',
     },
     ocsp_response: {
       kind: 'path',

@@ -128,9 +128,16 @@ tls = true
       ],
       [
         'PROXY headers that nobody may send',
+        'bind_address = "::1"\nport = 1\nproxy_protocol = true',
+        [
+          '5: server.listener.proxy_protocol: expected server.trusted_proxies to name who may send PROXY headers; found it empty',
+        ],
+      ],
+      [
+        'PROXY headers on a unix socket',
         'socket = "/s"\nproxy_protocol = true',
         [
-          '4: server.listener.proxy_protocol: expected server.trusted_proxies to name who may send PROXY headers; found it empty',
+          '4: server.listener.proxy_protocol: expected false, since the peer on a unix socket has no address to trust; found true',
         ],
       ],
       [
@@ -248,8 +255,13 @@ describe('what a transport cannot do', () => {
       '2.toml:7: server.listener.proxy_protocol: expected false on a TLS listener, since the uws transport reads PROXY headers on plain ones only: set server.transport = "node"; found true',
     ])
     assert.deepEqual(problemsOf(store, `${proxies}transport = "uws"\n${list}`), [])
-    const config = parse(store, tls, proxies + list)
-    assert.equal(nodeReason(config), 'a listener has both tls and proxy_protocol')
+    const { listeners, tls: tlsConfig } = parse(store, tls, proxies + list)
+    const reason = listeners[0] && nodeReason(listeners[0], tlsConfig)
+    assert.equal(reason, 'only the node transport reads PROXY headers before TLS')
+    // The other listener is served by uws, which a slower rate is not for.
+    const plain = '[[server.listener]]\nsocket = "/s"\n'
+    assert.deepEqual(problemsOf(store, slow, tls, proxies + list), [])
+    assert.deepEqual(problemsOf(store, slow, tls, proxies + list + plain), refused)
   })
 })
 

@@ -18,6 +18,11 @@ function problemsOfTls(...lines: readonly string[]): readonly string[] {
   return problemsOf(store, `[server.tls]\n${pair}${lines.join('\n')}`)
 }
 
+function reasonOf(text: string): string | undefined {
+  const { listeners, tls } = parse(store, text)
+  return listeners[0] && nodeReason(listeners[0], tls)
+}
+
 describe('keys', () => {
   test('a certificate and its key are enough', () => {
     assert.deepEqual(tlsOf(), {
@@ -146,9 +151,17 @@ describe('client certificates', () => {
     assert.deepEqual(problemsOf(store, tls, '[server]\ntransport = "uws"'), [
       '2.toml:2: server.transport: expected "node", or "auto", which then chooses node, since only the node transport checks client certificates and server.tls.client_ca_bundle is given; found "uws"',
     ])
-    assert.equal(nodeReason(parse(store, tls)), 'server.tls.client_ca_bundle is given')
-    assert.equal(nodeReason(parse(store, `[server.tls]\n${pair}`)), undefined)
-    assert.equal(nodeReason(parse(store)), undefined)
+    assert.match(reasonOf(tls) ?? '', /checks client certificates$/)
+    assert.equal(reasonOf(`[server.tls]\n${pair}`), undefined)
+    assert.equal(reasonOf(''), undefined)
+  })
+
+  test('uws cannot refuse TLS 1.2 and is refused for TLS 1.3 alone; auto means node', () => {
+    const tls = `[server.tls]\n${pair}min_version = "1.3"\n`
+    assert.deepEqual(problemsOf(store, tls, '[server]\ntransport = "uws"'), [
+      '2.toml:2: server.transport: expected "node", or "auto", which then chooses node, since only the node transport can refuse TLS 1.2, as server.tls.min_version asks; found "uws"',
+    ])
+    assert.match(reasonOf(tls) ?? '', /can refuse TLS 1\.2$/)
   })
 })
 
