@@ -305,7 +305,7 @@ async function requestFor(
   // A slash and a plus would begin the next part.
   const parts = subject.map(([type, value]) => `/${type}=${value?.replace(/[\\/+]/g, '\\$&')}`)
   const files = ['-nodes', '-keyout', keyFile, '-out', request]
-  const name_ = ['-utf8', '-subj', parts.join('') || '/']
+  const subjectName = ['-utf8', '-subj', parts.join('') || '/']
   const config = configured(folder)
   await run('openssl', [
     'req',
@@ -314,7 +314,7 @@ async function requestFor(
     '-newkey',
     ...keyArguments[key],
     ...files,
-    ...name_,
+    ...subjectName,
   ])
   if (passphrase !== undefined) await encrypt(keyFile, passphrase)
   return { keyFile, request }
@@ -342,7 +342,6 @@ function stamp(date: Date): string {
 }
 
 function databaseConfiguration(folder: string): string {
-  const policy = 'any'
   return `[ca]
 default_ca = here
 [here]
@@ -351,10 +350,10 @@ new_certs_dir = ${join(folder, 'issued')}
 serial = ${join(folder, 'serial')}
 crlnumber = ${join(folder, 'crlnumber')}
 default_md = sha256
-policy = ${policy}
+policy = any
 unique_subject = no
 email_in_dn = yes
-[${policy}]
+[any]
 commonName = optional
 organizationName = optional
 [req]

@@ -7,6 +7,8 @@ export interface RevocationList {
    * `ClientCertificate`. True where a list of that issuer names it.
    */
   isRevoked(issuerDer: Uint8Array, serial: string): boolean
+  /** When the list of an issuer ends, in ms since the epoch; undefined where there is none. */
+  nextUpdateMs?(issuerDer: Uint8Array): number | undefined
 }
 
 /** Client certificates: whom to trust, and whether there must be one. */
