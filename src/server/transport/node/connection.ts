@@ -43,7 +43,7 @@ export class Connection implements ExchangeOwner {
   readonly #options: TransportOptions
   readonly #unfinished = new Set<NodeExchange>()
   readonly #admitted = new Set<NodeExchange>()
-  readonly #waiting: Array<() => void> = []
+  readonly #waiting: NodeExchange[] = []
   readonly #progress: Progress
   readonly #addressOf = (): string => this.remoteAddress
   #latest: NodeExchange | undefined
@@ -72,31 +72,30 @@ export class Connection implements ExchangeOwner {
   onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     // Requests behind one that ended the connection are not answered.
     if (this.#isEnding) return
-    const reason = framingFault(request)
-    const exchange = new NodeExchange(request, response, this, expectsContinue)
+    const fault = framingFault(request)
+    const exchange = new NodeExchange(request, response, this, { fault, expectsContinue })
     this.#latest = exchange
     this.#unfinished.add(exchange)
     // A write behind the client's going tells nothing that the socket's end does not.
     response.on('error', () => {})
     response.once('finish', () => this.#onFinished(exchange))
-    if (reason !== undefined || this.origin.limit !== undefined) this.#isEnding = true
-    const start = (): void => {
-      try {
-        if (reason !== undefined) exchange.refuse(this.#options.refuse(reason))
-        else if (this.origin.limit !== undefined) exchange.refuse(this.#busy(this.origin.limit))
-        else this.#handle(exchange)
-      } catch (error) {
-        exchange.fail(error)
-      }
+    if (fault !== undefined || this.origin.limit !== undefined) this.#isEnding = true
+    if (this.#isBusy) {
+      if (this.#waiting.length < waitingMax) this.#waiting.push(exchange)
+      else this.#socket.destroy()
+    } else if (exchange.body.length === undefined) {
+      // Of some codings the parser says only now, behind its own event, that it will not have them.
+      this.#isBusy = true
+      process.nextTick(() => this.#run(exchange))
+    } else {
+      this.#run(exchange)
     }
-    if (!this.#isBusy) this.#run(start)
-    else if (this.#waiting.length < waitingMax) this.#waiting.push(start)
-    else this.#socket.destroy()
   }
 
   /** Bytes that are no request: the refusal ends the connection, after the replies under way. */
   onGarbage(reason: string, status: number): void {
     if (this.#isEnding) return
+    this.#dropUnheard()
     const isInBody = [...this.#unfinished].some((exchange) => exchange.isIncomplete)
     // A request under way can neither be completed nor be answered reliably. And a client that never
     // said a word gets none back.
@@ -157,23 +156,44 @@ export class Connection implements ExchangeOwner {
     return this.#options.onFault(error)
   }
 
-  #run(start: () => void): void {
+  #run(exchange: NodeExchange): void {
+    // It may be gone since, with the connection or because of what came behind its head.
+    if (!this.#unfinished.has(exchange)) return
     this.#isBusy = true
-    start()
+    try {
+      this.#answer(exchange)
+    } catch (error) {
+      exchange.fail(error)
+    }
   }
 
-  #handle(exchange: NodeExchange): void {
-    const { admission, handler } = this.#options
-    const limit = admission.requestLimit(this.#addressOf)
-    if (limit !== undefined) {
-      exchange.send(this.#busy(limit))
-      return
+  #answer(exchange: NodeExchange): void {
+    const { refuse, handler, admission } = this.#options
+    exchange.isStarted = true
+    const limit = this.origin.limit
+    if (exchange.fault !== undefined) exchange.refuse(refuse(exchange.fault))
+    else if (limit !== undefined) exchange.refuse(this.#busy(limit))
+    else {
+      const requestLimit = admission.requestLimit(this.#addressOf)
+      if (requestLimit !== undefined) {
+        exchange.send(this.#busy(requestLimit))
+        return
+      }
+      handler(exchange)
+      // What was answered at once does not weigh on anything.
+      if (exchange.isSettled || !this.#unfinished.has(exchange)) return
+      this.#admitted.add(exchange)
+      admission.beginRequest(this.remoteAddress)
     }
-    handler(exchange)
-    // What was answered at once does not weigh on anything.
-    if (exchange.isSettled || !this.#unfinished.has(exchange)) return
-    this.#admitted.add(exchange)
-    admission.beginRequest(this.remoteAddress)
+  }
+
+  // A request whose body turned out to be none before anybody heard of it.
+  #dropUnheard(): void {
+    const latest = this.#latest
+    if (latest === undefined || latest.isStarted || !latest.isIncomplete) return
+    this.#forget(latest)
+    const at = this.#waiting.indexOf(latest)
+    if (at !== -1) this.#waiting.splice(at, 1)
   }
 
   #busy(limit: Limit): Reply {

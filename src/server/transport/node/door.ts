@@ -7,6 +7,9 @@ import type { Origin } from './connection.ts'
 import { readProxyHeader } from './proxy-reader.ts'
 import { type ClientProof, TlsFront } from './tls-front.ts'
 
+// So many are told at any time that there is no room, however few have room.
+const politeMin = 64
+
 interface Guest {
   readonly address: string
   readonly limit: Limit | undefined
@@ -76,7 +79,7 @@ export class Door {
     } else {
       counts.connectionsRefused += 1
       // A polite answer costs a handshake and memory: beyond as many again there is none.
-      if (this.#beyondLimit >= admission.connections) {
+      if (this.#beyondLimit >= Math.max(politeMin, admission.connections)) {
         raw.destroy()
         return
       }

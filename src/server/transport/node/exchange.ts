@@ -32,11 +32,20 @@ export interface ExchangeOwner {
   cut(): void
 }
 
+export interface RequestFacts {
+  /** Why its framing cannot be trusted. */
+  readonly fault: string | undefined
+  readonly expectsContinue: boolean
+}
+
 export class NodeExchange implements Exchange {
   readonly method: string
   readonly path: string
   readonly query: string
   readonly body: NodeBody
+  readonly fault: string | undefined
+  /** True once somebody was asked to answer it. */
+  isStarted = false
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #owner: ExchangeOwner
@@ -53,7 +62,7 @@ export class NodeExchange implements Exchange {
     request: IncomingMessage,
     response: ServerResponse,
     owner: ExchangeOwner,
-    expectsContinue: boolean,
+    { fault, expectsContinue }: RequestFacts,
   ) {
     const target = request.url ?? ''
     const mark = target.indexOf('?')
@@ -63,6 +72,7 @@ export class NodeExchange implements Exchange {
     this.#request = request
     this.#response = response
     this.#owner = owner
+    this.fault = fault
     this.#expectsContinue = expectsContinue
     // With `Expect: 100-continue` the client waits with its body until somebody wants it.
     const sayContinue = (): void => {

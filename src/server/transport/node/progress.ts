@@ -82,5 +82,5 @@ export class Progress {
 /** How often to look, in ms: often enough for the shortest of the limits. */
 export function lookEveryMs(pace: PaceLimits): number {
   const shortest = Math.min(pace.headersMs, pace.keepAliveMs, pace.stallMs, pace.graceMs)
-  return Math.max(10, Math.min(1000, shortest / 4))
+  return Math.max(10, Math.min(1000, Math.ceil(shortest / 4)))
 }

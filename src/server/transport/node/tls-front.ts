@@ -1,7 +1,7 @@
 // Ends TLS: each set of material has a server of its own, so that a change never touches a handshake
 // that is under way.
 
-import { constants, type X509Certificate } from 'node:crypto'
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { ClientCertificate } from '../../../http/client-certificate.ts'
@@ -56,6 +56,8 @@ export class TlsFront {
 
   /** Begin the handshake on a connection. */
   start(raw: Socket): void {
+    // Who ends its side within the handshake has left. Within HTTP this is otherwise.
+    raw.allowHalfOpen = false
     this.#server.emit('connection', raw)
   }
 
@@ -66,6 +68,10 @@ export class TlsFront {
   }
 
   #serverFor(material: TlsMaterial): Server {
+    // Node makes a server of nothing, or of a key that fits nothing, without a word.
+    const leaf = new X509Certificate(material.certificateBundle)
+    const fits = leaf.checkPrivateKey(createPrivateKey(material.privateKey))
+    if (!fits) throw new Error('the private key is not that of the certificate')
     const server = createServer(serverOptions(material, this.#host.handshakeMs))
     server.on('secureConnection', (socket) => this.#onSecure(socket, material))
     server.on('tlsClientError', (_error, socket) => {
@@ -84,6 +90,7 @@ export class TlsFront {
   // Nothing is parsed yet: a connection that ends here never was an HTTP connection.
   #onSecure(socket: TLSSocket, madeWith: TlsMaterial): void {
     const { counts } = this.#host
+    socket.allowHalfOpen = true
     if (socket.isSessionReused()) counts.handshakesResumed += 1
     else counts.handshakesFull += 1
     const proof = this.#proofOf(socket, madeWith)
