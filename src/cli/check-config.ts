@@ -1,25 +1,34 @@
 // `keelson check-config`: tells what a configuration means, or everything that is wrong with it.
 import { isIP } from 'node:net'
 import { nodeReason } from '../config/compose-server.ts'
+import { ConfigError } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
 import { formatConfig } from '../config/summary.ts'
+import { checkEdge } from './check-edge.ts'
 import { type Command, exitCodes, type Invocation } from './command.ts'
-import { configFiles, loadOrReport } from './configuration.ts'
+import { configFiles, loadOrReport, reportProblems } from './configuration.ts'
 
 export const checkConfig: Command = {
   name: 'check-config',
   summary: 'check the configuration and print what it amounts to',
   help: `Prints every effective value, defaults included, as TOML, and warnings about values that are legal
 but seldom meant. Exits 1 after listing every problem when the configuration would be refused.
-It reads the configuration files alone: it opens no store and no port.`,
+It compiles the policies and reads the TLS files too, but it opens no store and no port.`,
   flags: {},
   async run(invocation: Invocation): Promise<number> {
     const files = configFiles(invocation)
     const config = loadOrReport(files, invocation)
     if (config === undefined) return exitCodes.failed
     const { terminal } = invocation
+    const { problems, warnings } = await checkEdge(config, files, Date.now)
+    if (problems.length > 0) {
+      reportProblems(new ConfigError(problems), terminal)
+      return exitCodes.failed
+    }
     terminal.out(`${formatConfig(config)}\n`)
-    for (const warning of warningsOf(config)) terminal.err(`warning: ${warning}\n`)
+    for (const warning of [...warningsOf(config), ...warnings]) {
+      terminal.err(`warning: ${warning}\n`)
+    }
     terminal.err(`OK: ${files.join(', ')}\n`)
     return exitCodes.ok
   },
@@ -61,15 +70,16 @@ function policyWarnings({ global, listeners, repositories }: Config): readonly s
 
 function tlsWarnings({ listeners, server, tls }: Config): readonly string[] {
   if (tls === undefined) return []
-  const isUnused = !listeners.some((listener) => listener.tls)
-  const nodeOnly = [
-    ['ocsp_response', tls.ocspResponse],
-    ['session_ticket_secret', tls.sessionTicketSecret],
-  ].flatMap(([key, path]) => (path === undefined ? [] : [key]))
-  const isNode = server.transport === 'node' || nodeReason({ tls, listeners }) !== undefined
+  const secure = listeners.filter((listener) => listener.tls)
+  const isUws =
+    server.transport !== 'node' && secure.some((each) => nodeReason(each, tls) === undefined)
+  const { ocspResponse: ocsp_response, sessionTicketSecret: session_ticket_secret } = tls
+  const nodeOnly = isUws ? Object.entries({ ocsp_response, session_ticket_secret }) : []
   return [
-    ...(isUnused ? ['no listener uses [server.tls]: nothing is encrypted'] : []),
-    ...(isNode ? [] : nodeOnly).map((key) => `server.tls.${key} needs server.transport = "node"`),
+    ...(secure.length === 0 ? ['no listener uses [server.tls]: nothing is encrypted'] : []),
+    ...nodeOnly.flatMap(([key, path]) =>
+      path === undefined ? [] : [`server.tls.${key} needs server.transport = "node"`],
+    ),
   ]
 }
 

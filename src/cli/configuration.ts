@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
-import type { Invocation } from './command.ts'
+import type { Invocation, Terminal } from './command.ts'
 
 const defaultFile = 'config.toml'
 
@@ -27,9 +27,14 @@ export function loadOrReport(files: readonly string[], invocation: Invocation): 
     return loadConfig(files)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const count = error.problems.length
-    const problems = count === 1 ? '1 problem' : `${count} problems`
-    terminal.err(`${error.message}\nkeelson: the configuration has ${problems}\n`)
+    reportProblems(error, terminal)
     return undefined
   }
+}
+
+/** Every problem, one a line, and how many there are. */
+export function reportProblems(error: ConfigError, terminal: Terminal): void {
+  const count = error.problems.length
+  const problems = count === 1 ? '1 problem' : `${count} problems`
+  terminal.err(`${error.message}\nkeelson: the configuration has ${problems}\n`)
 }

@@ -188,7 +188,7 @@ function refuseForUws(tables: CheckedTables, tls: TlsConfig | undefined): void {
     tables.refuse('server', 'transport', message)
   }
   if (tls?.clientCaBundle !== undefined) {
-    refuse('checks client certificates, and server.tls.client_ca_bundle is given')
+    refuse('checks client certificates and server.tls.client_ca_bundle is given')
   }
   if (tls?.minVersion === 'TLSv1.3') refuse('can refuse TLS 1.2, as server.tls.min_version asks')
 }

@@ -1,0 +1,60 @@
+// What check-config finds beyond the configuration files: rules that do not compile, TLS files that
+// cannot be used or soon cannot.
+import { locateKey } from '../config/locate.ts'
+import type { ConfigProblem } from '../config/problem.ts'
+import { type Config, schema, type TlsConfig } from '../config/schema.ts'
+
+export interface EdgeFindings {
+  readonly problems: readonly ConfigProblem[]
+  readonly warnings: readonly string[]
+}
+
+/** `files` are those that `config` was loaded from. */
+export async function checkEdge(
+  config: Config,
+  files: readonly string[],
+  now: () => number,
+): Promise<EdgeFindings> {
+  // Loaded here, so that the other commands start without the policy engine.
+  const { compilePolicies } = await import('../authorize/policy/compile.ts')
+  const { problems } = compilePolicies(config.global.accessPolicy, config.repositories)
+  const isUsed = config.listeners.some((listener) => listener.tls)
+  const tls = config.tls && isUsed ? await checkTls(config.tls, files, now) : nothing
+  return { problems: [...problems, ...tls.problems], warnings: tls.warnings }
+}
+
+const nothing: EdgeFindings = { problems: [], warnings: [] }
+
+async function checkTls(
+  tls: TlsConfig,
+  files: readonly string[],
+  now: () => number,
+): Promise<EdgeFindings> {
+  const { loadTls } = await import('../server/tls/load.ts')
+  const { noticesOf } = await import('../server/tls/terms.ts')
+  const { TicketSecrets } = await import('../server/tls/ticket-keys.ts')
+  const { TlsFileError, tlsFilesOf } = await import('../server/tls/tls-files.ts')
+  try {
+    const { terms, warnings } = await loadTls(tlsFilesOf(tls), now, new TicketSecrets())
+    const notices = noticesOf(terms, now()).map(({ message }) => message)
+    return { problems: [], warnings: [...warnings, ...notices] }
+  } catch (error) {
+    if (!(error instanceof TlsFileError)) throw error
+    const { key, item } = keyOf(error.file, tls)
+    const place = locateKey(files, ['server', 'tls', key], item)
+    return {
+      problems: [{ ...place, key: `server.tls.${key}`, message: error.message }],
+      warnings: [],
+    }
+  }
+}
+
+// The loader names a file, or a key where it means one.
+function keyOf(file: string, tls: TlsConfig): { readonly key: string; readonly item?: number } {
+  const item = tls.clientCrls.indexOf(file)
+  if (item !== -1) return { key: 'client_crls', item }
+  for (const [key, { field }] of Object.entries(schema['server.tls'].keys)) {
+    if (tls[field] === file || file === `server.tls.${key}`) return { key }
+  }
+  return { key: 'server_certificate_bundle' }
+}
