@@ -17,7 +17,7 @@ import { push256MiBx1 } from './scenario/push-256mib-x1.ts'
 import { push256MiBx4 } from './scenario/push-256mib-x4.ts'
 import { mtlsBlobGet256MiB, tlsBlobGet256MiB } from './scenario/tls-blob-get-256mib.ts'
 import { tlsConnects } from './scenario/tls-connect.ts'
-import { tlsHandshakes } from './scenario/tls-handshake.ts'
+import { tlsHandshakeRsa, tlsHandshakes } from './scenario/tls-handshake.ts'
 import { mtlsManifestGet, tlsManifestGet } from './scenario/tls-manifest-get.ts'
 import { uploadsInFlight } from './scenario/uploads-in-flight.ts'
 
@@ -37,6 +37,7 @@ export const SCENARIOS: readonly Scenario[] = [
   tlsBlobGet256MiB,
   mtlsBlobGet256MiB,
   ...tlsHandshakes,
+  tlsHandshakeRsa,
   ...tlsConnects,
 ]
 

@@ -114,6 +114,8 @@ export interface Scenario {
   readonly asks: string
   readonly unit: 'req/s' | 'conn/s' | 'MB/s' | 'push/s' | 'MiB'
   readonly edge: Edge
+  /** Of the servers' certificate; P-256 by default. */
+  readonly key?: 'rsa'
   readonly stores: readonly StoreKind[]
   readonly references: readonly ReferenceName[]
   /** Loaded into each server once, off the clock. */

@@ -58,7 +58,7 @@ async function open(options: ProfileOptions): Promise<Session> {
     ? ['--perf-basic-prof', '--interpreted-frames-native-stack']
     : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-interval=${SAMPLE_US}`]
   const { serverCores, loadCores } = placement
-  const tls = await tlsFilesFor(scenario.edge)
+  const tls = await tlsFilesFor(scenario)
   const command = [process.execPath, ...flags, keelsonProgram()]
   const server = await startKeelson({ directory, serverCores, tls }, command)
   const content = scenario.content()

@@ -78,7 +78,7 @@ async function admit(
   }
   try {
     const { serverCores } = run.placement
-    const tls = await tlsFilesFor(scenario.edge)
+    const tls = await tlsFilesFor(scenario)
     entrant.running = await subject.start({ directory, serverCores, tls })
     if (entrant.running.kind === 'server') await entrant.running.load(content)
   } catch (cause) {

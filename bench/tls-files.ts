@@ -1,18 +1,19 @@
-// The certificates of a run: the same chain and keys (P-256) for every server and client in it.
+// The certificates of a run: the same chain and keys for every server and client in it.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createPki } from '../test/support/pki.ts'
+import { createPki, type KeyKind } from '../test/support/pki.ts'
 import { atEnd } from './children.ts'
-import type { Edge, TlsFiles } from './contract.ts'
+import type { Scenario, TlsFiles } from './contract.ts'
 
-let made: Promise<TlsFiles> | undefined
+const made = new Map<KeyKind, Promise<TlsFiles>>()
 
-async function make(): Promise<TlsFiles> {
+async function make(key: KeyKind): Promise<TlsFiles> {
   const folder = mkdtempSync(join(tmpdir(), 'keelson-bench-tls-'))
   atEnd(() => rmSync(folder, { recursive: true, force: true }))
-  const { server, client, serverCa, clientCa } = await createPki(folder)
+  const { client, serverCa, clientCa } = await createPki(folder)
+  const server = await serverCa.serverCertificate({ key })
   return {
     certificateFile: server.bundleFile,
     keyFile: server.keyFile,
@@ -25,11 +26,15 @@ async function make(): Promise<TlsFiles> {
   }
 }
 
-/** What `edge` needs; undefined for plain HTTP. Errors: Error where openssl is absent. */
-export async function tlsFilesFor(edge: Edge): Promise<TlsFiles | undefined> {
+/** What a scenario needs; undefined for plain HTTP. Errors: Error where openssl is absent. */
+export async function tlsFilesFor({
+  edge,
+  key = 'p256',
+}: Pick<Scenario, 'edge' | 'key'>): Promise<TlsFiles | undefined> {
   if (edge === 'plain') return undefined
-  made ??= make()
-  const all = await made
+  const making = made.get(key) ?? make(key)
+  made.set(key, making)
+  const all = await making
   if (edge === 'mtls') return all
   return {
     ...all,

@@ -29,18 +29,21 @@ export interface ConnectionScenario {
   readonly mode: 'handshake' | 'connect'
   readonly version: '1.2' | '1.3'
   readonly resume: boolean
+  /** Of the servers' certificate; P-256 by default. */
+  readonly key?: 'rsa'
   readonly expected: readonly Expectation[]
 }
 
 /** How many connections per second: with nothing but a handshake, or with one request each. */
 export function connectionScenario(wanted: ConnectionScenario): Scenario {
-  const { edge, mode, version, resume } = wanted
+  const { edge, mode, version, resume, key } = wanted
   const kind = resume ? 'resumed' : 'full'
   const what = mode === 'handshake' ? 'handshakes' : 'new connection per manifest GET,'
   return {
     ...SMALL,
-    name: `${edge === 'optional' ? 'node-tls' : edge}-${mode}-${kind}-${version}`,
-    asks: `${TITLES[edge]} ${what} ${kind}, TLS ${version}`,
+    ...(key === undefined ? {} : { key }),
+    name: `${edge === 'optional' ? 'node-tls' : edge}-${mode}-${kind}-${version}${key === undefined ? '' : '-rsa'}`,
+    asks: `${TITLES[edge]} ${what} ${kind}, TLS ${version}${key === undefined ? '' : ', RSA'}`,
     unit: 'conn/s',
     edge,
     round: async (server, content, context) => {

@@ -20,3 +20,9 @@ export const tlsHandshakes: readonly Scenario[] = EDGES.flatMap(([edge, floor]) 
     ),
   ),
 )
+
+/** What an RSA key costs in place of a P-256 one. */
+export const tlsHandshakeRsa: Scenario = connectionScenario({
+  ...{ edge: 'tls', version: '1.3', resume: false, mode: 'handshake', key: 'rsa' },
+  expected: [],
+})
