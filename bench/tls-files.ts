@@ -29,11 +29,12 @@ async function make(key: KeyKind): Promise<TlsFiles> {
 /** What a scenario needs; undefined for plain HTTP. Errors: Error where openssl is absent. */
 export async function tlsFilesFor({
   edge,
-  key = 'p256',
+  key,
 }: Pick<Scenario, 'edge' | 'key'>): Promise<TlsFiles | undefined> {
   if (edge === 'plain') return undefined
-  const making = made.get(key) ?? make(key)
-  made.set(key, making)
+  const kind: KeyKind = key ?? 'p256'
+  const making = made.get(kind) ?? make(kind)
+  made.set(kind, making)
   const all = await making
   if (edge === 'mtls') return all
   return {
