@@ -10,7 +10,7 @@ import { bodiesContract } from './transport-bodies.ts'
 import { framingContract } from './transport-framing.ts'
 import { headersContract } from './transport-headers.ts'
 import { lifecycleContract } from './transport-lifecycle.ts'
-import { useMaterials } from './transport-material.ts'
+import { type Materials, useMaterials } from './transport-material.ts'
 import { paceContract } from './transport-pace.ts'
 import { proxiedContract, proxiedTlsContract } from './transport-proxied.ts'
 import { repliesContract } from './transport-replies.ts'
@@ -19,18 +19,31 @@ import { socketsContract } from './transport-sockets.ts'
 import { streamsContract } from './transport-streams.ts'
 import { tlsContract } from './transport-tls.ts'
 
+// What waits for timers, or for a parser to lose its patience, waits together.
+const together = { concurrency: true } as const
+
 /** Run every case on one adapter, plain and over TLS. Source: src/server/transport/exchange.ts. */
 export function transportContract(name: string, transport: Transport, can: Capabilities): void {
   const plain: Way = { transport, can }
+  const secured = (materials: Materials): Way => ({
+    ...plain,
+    options: () => ({ tls: materials.server }),
+  })
   requestsContract(name, plain)
   describe(`${name}: addresses`, () => socketsContract(plain))
-  describe(`${name}: PROXY protocol`, { concurrency: true }, () => proxiedContract(plain))
   describe(`${name}: TLS`, needsOpenssl, () => {
     const materials = useMaterials()
-    const secured: Way = { ...plain, options: () => ({ tls: materials.server }) }
     tlsContract(plain, materials)
-    proxiedTlsContract(plain, materials)
-    requestsContract('over TLS', secured)
+    requestsContract('over TLS', secured(materials))
+  })
+  describe(`${name}: what takes time`, together, () => {
+    waitingContract(name, plain)
+    describe(`${name}: PROXY protocol`, together, () => proxiedContract(plain))
+    describe(`${name}: over TLS`, { ...needsOpenssl, ...together }, () => {
+      const materials = useMaterials()
+      waitingContract('over TLS', secured(materials))
+      proxiedTlsContract(plain, materials)
+    })
   })
 }
 
@@ -40,8 +53,11 @@ function requestsContract(name: string, way: Way): void {
   describe(`${name}: request bodies`, () => bodiesContract(way))
   describe(`${name}: bodies cut short`, () => abortsContract(way))
   describe(`${name}: streamed replies`, () => streamsContract(way))
-  describe(`${name}: framing`, () => framingContract(way))
-  describe(`${name}: pace`, () => paceContract(way))
   describe(`${name}: admission`, () => admissionContract(way))
   describe(`${name}: life of a listener`, () => lifecycleContract(way))
+}
+
+function waitingContract(name: string, way: Way): void {
+  describe(`${name}: framing`, together, () => framingContract(way))
+  describe(`${name}: pace`, together, () => paceContract(way))
 }
