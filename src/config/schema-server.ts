@@ -41,7 +41,7 @@ const listen = {
       field: 'trustedProxies',
       default: [],
       reload: 'restart',
-      doc: 'Addresses and networks of the proxies whose `X-Forwarded-*` and PROXY protocol headers are believed; nobody else is.',
+      doc: 'Addresses and networks of the proxies whose `X-Forwarded-For` and PROXY protocol headers are believed; nobody else is.',
     },
     shutdown_timeout: {
       kind: 'duration',
@@ -194,7 +194,7 @@ const tls = {
       min: '1m',
       max: '24h',
       reload: 'restart',
-      doc: 'How long after a full handshake a client may resume its session.',
+      doc: 'How long after a full handshake a client may resume its session; the uws transport has a time of its own.',
     },
     session_ticket_secret: {
       kind: 'path',
