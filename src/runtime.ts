@@ -4,10 +4,15 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
-import { createAuthorize } from './authorize/authorize.ts'
+import { dirname } from 'node:path'
+import type { BasicUser } from './authenticate/basic.ts'
+import { createAuthenticator } from './authenticate/create.ts'
+import { type Authorize, createAuthorize } from './authorize/authorize.ts'
+import { compilePolicies } from './authorize/policy/compile.ts'
+import { ConfigError } from './config/problem.ts'
 import type { Config } from './config/schema.ts'
 import type { IngestPool } from './offload/contract.ts'
+import { createCredentialPool } from './offload/credential-pool.ts'
 import { createIngestPool } from './offload/ingest-pool.ts'
 import { BlobReaders } from './operation/blob-readers.ts'
 import { startUploadExpiry } from './operation/expire-uploads.ts'
@@ -15,9 +20,18 @@ import type { Registry } from './operation/registry.ts'
 import { ReplyCache } from './operation/reply-cache.ts'
 import { UploadTable } from './operation/upload-table.ts'
 import { type AdminListener, listenAdmin } from './server/admin.ts'
-import { chooseTransport } from './server/listen.ts'
+import { createProxyTrust } from './server/forwarded.ts'
+import {
+  hasFallenBack,
+  type ListenerDefaults,
+  type OpenListener,
+  openListeners,
+} from './server/listen.ts'
 import { Pipeline } from './server/pipeline.ts'
-import type { Listener } from './server/transport/exchange.ts'
+import { replyHeaders } from './server/reply-headers.ts'
+import { logDenial, logLogin } from './server/security-log.ts'
+import { keepTls, type TlsKeeper } from './server/tls/keep.ts'
+import { Admission } from './server/transport/admission.ts'
 import type { BlobStore } from './storage/blob/contract.ts'
 import { openFsBlobStore } from './storage/blob/fs/store.ts'
 import { MemoryBlobStore } from './storage/blob/memory/store.ts'
@@ -25,15 +39,21 @@ import type { MetadataStore } from './storage/metadata/contract.ts'
 import { openLmdbMetadataStore } from './storage/metadata/lmdb/open.ts'
 import { MemoryMetadataStore } from './storage/metadata/memory/store.ts'
 import { isProcessAlive, processIdentity } from './storage/process-identity.ts'
+import { AuthCounts } from './telemetry/auth-counts.ts'
+import { type EdgeCounts, newEdgeCounts } from './telemetry/edge-counts.ts'
 import type { Logger } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 
 // Open files kept for blobs that nobody reads at the moment.
 const idleReadersMax = 256
+// First logins that may wait for a thread: at 20 ms each, about the time that a client waits.
+const loginsWaitingMax = 256
 
 export interface Runtime {
-  readonly listener: Listener
-  readonly transport: 'uws' | 'node'
+  readonly listeners: readonly OpenListener[]
   readonly admin: AdminListener | undefined
+  /** Read the TLS files again, as SIGHUP asks; what cannot be used leaves the old in place. */
+  reload(): Promise<void>
   /**
    * Stop taking connections, wait for what is in flight (`server.shutdown_timeout`), then end
    * everything in the order that keeps acknowledged writes. True where nothing had to be cut.
@@ -64,8 +84,9 @@ async function closeAll(closers: ReadonlyArray<() => unknown>, log: Logger): Pro
 }
 
 async function build(config: Config, log: Logger, closers: Array<() => unknown>): Promise<Runtime> {
-  const { server } = config
-  const { name, transport } = chooseTransport(server.transport, log)
+  const authorize = createPolicy(config, log)
+  const tls = await openTls(config, log)
+  if (tls !== undefined) closers.push(() => tls.close())
   const metadata = await openMetadata(config, log)
   closers.push(() => metadata.close())
   const blobs = await openBlobs(config)
@@ -77,28 +98,99 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
   const expiry = startUploadExpiry(registry, config.ingest.sessionExpiryMs)
   closers.push(() => expiry.stop())
 
-  const policy = config.global.accessPolicy
-  const authorize = createAuthorize(policy.configured ? policy : undefined)
-  const pipeline = new Pipeline({ registry, authorize, log })
-  const listener = await transport({
-    address: server.bindAddress,
-    port: server.port,
-    handler: (exchange) => pipeline.handle(exchange),
-    refuse: (reason) => pipeline.refuse(reason),
-    onFault: (error) => pipeline.fault(error),
+  const counts = newEdgeCounts()
+  const logins = new AuthCounts()
+  const credentials = createCredentialPool({
+    workers: Math.max(1, Math.floor(availableParallelism() / 2)),
+    queueMax: loginsWaitingMax,
   })
-  closers.push(() => listener.close())
-  const admin = await openAdmin(config, registry, listener)
+  closers.push(() => credentials.close())
+  const authenticator = createAuthenticator({
+    users: basicUsers(config),
+    verifyPassword: credentials.verifyPassword,
+    counts: logins,
+    onLogin: (login) => logLogin(login, log),
+    now: Date.now,
+    elapsed: () => performance.now(),
+  })
+  const trust = createProxyTrust(config.server.trustedProxies)
+  const { clientAddress } = trust
+  const pipeline = new Pipeline({ registry, authenticator, authorize, clientAddress, log })
+  const listeners = await openListeners(
+    config.listeners,
+    edgeOptions(config, pipeline, { counts, log, trusts: trust.trusts }),
+    () => tls?.material,
+  )
+  closers.push(() => closeListeners(listeners))
+  tls?.onRenew(async (material) => {
+    const secure = listeners.filter((each) => each.tls)
+    await Promise.all(secure.map(({ listener }) => listener.renewTls(material)))
+  })
+  const admin = await openAdmin(config, { registry, listeners, counts, logins, tls })
   if (admin !== undefined) closers.push(() => admin.close())
   return {
-    listener,
-    transport: name,
+    listeners,
     admin,
+    reload: async () => {
+      await tls?.reload()
+    },
     stop: async () => {
-      const idle = await drain(listener, server.shutdownTimeoutMs)
+      const idle = await drain(listeners, config.server.shutdownTimeoutMs)
       await closeAll(closers, log)
       return idle
     },
+  }
+}
+
+function createPolicy(config: Config, log: Logger): Authorize {
+  const { policies, problems } = compilePolicies(config.global.accessPolicy, config.repositories)
+  if (policies === undefined) throw new ConfigError(problems)
+  return createAuthorize(policies, {
+    onRuleError: (rule, error, isFirst) => {
+      const { file, line } = rule.place
+      if (isFirst) log.warn({ rule: rule.text, file, line, reason: error }, 'a policy rule failed')
+    },
+    onDenied: (denial) => logDenial(denial, log),
+    randomUuid: randomUUID,
+  })
+}
+
+function basicUsers(_config: Config): readonly BasicUser[] {
+  return []
+}
+
+async function openTls(config: Config, log: Logger): Promise<TlsKeeper | undefined> {
+  if (config.tls === undefined || !config.listeners.some((each) => each.tls)) return undefined
+  return keepTls(config.tls, log)
+}
+
+interface EdgeParts {
+  readonly counts: EdgeCounts
+  readonly log: Logger
+  readonly trusts: (peerAddress: string) => boolean
+}
+
+function edgeOptions(config: Config, pipeline: Pipeline, parts: EdgeParts): ListenerDefaults {
+  const { headers, limits, server } = config
+  return {
+    ...parts,
+    choice: server.transport,
+    tlsConfig: config.tls,
+    admission: new Admission(limits),
+    pace: {
+      handshakeMs: limits.handshakeTimeoutMs,
+      headersMs: limits.headersTimeoutMs,
+      stallMs: limits.stallTimeoutMs,
+      keepAliveMs: limits.keepAliveTimeoutMs,
+      receiveRateMin: limits.receiveRateMinBytes,
+      sendRateMin: limits.sendRateMinBytes,
+      graceMs: limits.rateGraceMs,
+    },
+    replyHeaders: (secure) => replyHeaders(headers, secure),
+    busy: (limit) => pipeline.busy(limit),
+    handler: (exchange) => pipeline.handle(exchange),
+    refuse: (reason) => pipeline.refuse(reason),
+    onFault: (error) => pipeline.fault(error),
   }
 }
 
@@ -175,41 +267,67 @@ function bootId(): string {
   }
 }
 
-function openAdmin(
-  config: Config,
-  registry: Registry,
-  listener: Listener,
-): Promise<AdminListener | undefined> {
-  const { admin, blobStore } = config
-  const socket =
-    admin.socket ??
-    (blobStore.kind === 'fs' ? join(blobStore.rootDir, '_keelson', 'admin.sock') : undefined)
-  if (socket === undefined) return Promise.resolve(undefined)
-  const startedAtMs = Date.now()
-  return mkdir(dirname(socket), { recursive: true, mode: 0o700 }).then(() =>
-    listenAdmin(socket, {
-      '/healthz': () => ({ status: 'ok' }),
-      '/readyz': async () => {
-        await Promise.all([registry.metadata.probe(), registry.blobs.probe()])
-        return { status: 'ready' }
-      },
-      '/status': () => ({
-        pid: process.pid,
-        uptimeSeconds: Math.round((Date.now() - startedAtMs) / 1000),
-        listening: listener.local,
-        requestsInFlight: listener.inFlight(),
-        uploadsOpen: registry.uploads.size,
-        ingest: registry.ingest.gauges,
-      }),
-    }),
-  )
+interface AdminParts {
+  readonly registry: Registry
+  readonly listeners: readonly OpenListener[]
+  readonly counts: EdgeCounts
+  readonly logins: AuthCounts
+  readonly tls: TlsKeeper | undefined
 }
 
-async function drain(listener: Listener, timeoutMs: number): Promise<boolean> {
-  listener.stopAccepting()
+async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListener | undefined> {
+  const { socket } = config.admin
+  if (socket === undefined) return undefined
+  const { registry, listeners, counts, logins, tls } = parts
+  const startedAtMs = Date.now()
+  const listening = listeners.map(({ listener, transport, tls }) => {
+    return { ...listener.local, transport, tls }
+  })
+  const metrics = createMetrics({
+    edge: counts,
+    logins,
+    tls: () => tls?.status(),
+    listeners: listening,
+    gauges: () => ({
+      requests_in_flight: inFlight(listeners),
+      uploads_open: registry.uploads.size,
+    }),
+    fellBack: hasFallenBack(config.server.transport),
+  })
+  await mkdir(dirname(socket), { recursive: true, mode: 0o700 })
+  return listenAdmin(socket, {
+    '/healthz': () => ({ status: 'ok' }),
+    '/readyz': async () => {
+      await Promise.all([registry.metadata.probe(), registry.blobs.probe()])
+      return { status: 'ready' }
+    },
+    '/metrics': () => metrics.render(),
+    '/status': () => ({
+      pid: process.pid,
+      uptimeSeconds: Math.round((Date.now() - startedAtMs) / 1000),
+      listening,
+      requestsInFlight: inFlight(listeners),
+      uploadsOpen: registry.uploads.size,
+      ingest: registry.ingest.gauges,
+      edge: counts,
+      tls: tls?.status(),
+    }),
+  })
+}
+
+function inFlight(listeners: readonly OpenListener[]): number {
+  return listeners.reduce((sum, { listener }) => sum + listener.inFlight(), 0)
+}
+
+function closeListeners(listeners: readonly OpenListener[]): void {
+  for (const { listener } of listeners) listener.close()
+}
+
+async function drain(listeners: readonly OpenListener[], timeoutMs: number): Promise<boolean> {
+  for (const { listener } of listeners) listener.stopAccepting()
   const deadline = Date.now() + timeoutMs
-  while (listener.inFlight() > 0 && Date.now() < deadline) {
+  while (inFlight(listeners) > 0 && Date.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  return listener.inFlight() === 0
+  return inFlight(listeners) === 0
 }

@@ -12,11 +12,19 @@ export async function runServer(config: Config, notice?: string): Promise<number
   const stopped = waitForSignal()
   try {
     const runtime = await startRuntime(config, log)
-    const { address, port } = runtime.listener.local
-    const { transport } = runtime
+    const listening = runtime.listeners.map(({ listener, transport, tls }) => {
+      return { ...listener.local, transport, tls }
+    })
+    const [first, ...others] = listening
     const admin = runtime.admin?.socket
-    log.info({ address, port, transport, admin, pid: process.pid }, 'serving')
+    const more = others.length > 0 ? { others } : {}
+    log.info({ ...first, ...more, admin, pid: process.pid }, 'serving')
+    const hangUp = (): void => {
+      runtime.reload().catch((error: unknown) => log.error({ err: error }, 'reload failed'))
+    }
+    process.on('SIGHUP', hangUp)
     const signal = await stopped
+    process.off('SIGHUP', hangUp)
     log.info({ signal }, 'stopping: finishing what is in flight')
     const isClean = await runtime.stop()
     if (!isClean) log.warn('server.shutdown_timeout passed: requests were cut')

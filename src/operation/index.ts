@@ -14,7 +14,7 @@ import { pullBlob } from './pull-blob.ts'
 import { pullManifest } from './pull-manifest.ts'
 import { putManifest } from './put-manifest.ts'
 import type { OperationRequest, Registry } from './registry.ts'
-import { mountBlob, startUpload } from './start-upload.ts'
+import { type MayPull, mountBlob, startUpload } from './start-upload.ts'
 
 const pong: Reply = {
   kind: 'whole',
@@ -28,6 +28,7 @@ export function operate(
   action: Action,
   request: OperationRequest,
   registry: Registry,
+  mayPull: MayPull,
 ): MaybePromise<Reply> {
   // Without it LMDB may answer from a snapshot that is older than another process's 201.
   if (registry.shared) registry.metadata.refresh()
@@ -47,7 +48,7 @@ export function operate(
     case 'start-upload':
       return startUpload(action, request, registry)
     case 'mount-blob':
-      return mountBlob(action, registry)
+      return mountBlob(action, registry, mayPull)
     case 'update-upload':
       return appendUpload(action, request, registry)
     case 'complete-upload':

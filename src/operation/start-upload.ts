@@ -15,6 +15,9 @@ import { blobCreatedReply, sessionReply } from './upload-reply.ts'
 type StartUpload = Extract<Action, { kind: 'start-upload' }>
 type MountBlob = Extract<Action, { kind: 'mount-blob' }>
 
+/** Whether the caller may pull a blob from a repository: a mount copies what it names. */
+export type MayPull = (repository: RepositoryName, digest: Digest) => boolean
+
 // Repositories tried for a mount that names no source.
 const mountSourcesMax = 32
 const noBytes = new Uint8Array(0)
@@ -50,16 +53,26 @@ function isOnlyAnAnnouncement(digest: Digest, request: OperationRequest): boolea
 }
 
 /**
- * Source: distribution-spec end-11. What cannot be mounted becomes an ordinary session (202).
+ * Source: distribution-spec end-11. What cannot be mounted, or the caller may not pull from there,
+ * becomes an ordinary session (202), which does not tell one from the other.
  * Errors: OciError TOOMANYREQUESTS.
  */
-export async function mountBlob(action: MountBlob, registry: Registry): Promise<Reply> {
+export async function mountBlob(
+  action: MountBlob,
+  registry: Registry,
+  mayPull: MayPull,
+): Promise<Reply> {
   const { repository, digest } = action
-  if (await isHeldOrMounted(action, registry)) return blobCreatedReply(registry, repository, digest)
+  if (await isHeldOrMounted(action, registry, mayPull))
+    return blobCreatedReply(registry, repository, digest)
   return sessionReply(registry, await openSession(repository, action.algorithm, registry))
 }
 
-async function isHeldOrMounted(action: MountBlob, registry: Registry): Promise<boolean> {
+async function isHeldOrMounted(
+  action: MountBlob,
+  registry: Registry,
+  mayPull: MayPull,
+): Promise<boolean> {
   const { metadata } = registry
   const { repository, digest } = action
   const link = await metadata.readBlob(repository, digest)
@@ -69,6 +82,7 @@ async function isHeldOrMounted(action: MountBlob, registry: Registry): Promise<b
       ? await metadata.repositoriesHolding(digest, mountSourcesMax)
       : [action.from]
   for (const source of sources) {
+    if (!mayPull(source, digest)) continue
     const leaseUntilMs = registry.now() + registry.limits.graceMs
     if (await metadata.mountBlob(source, repository, digest, leaseUntilMs)) return true
   }

@@ -4,7 +4,13 @@ import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
 
-/** What a GET of each path answers, as JSON. */
+/** An answer that is not JSON. */
+export interface TextAnswer {
+  readonly contentType: string
+  readonly text: string
+}
+
+/** What a GET of each path answers: as JSON, or a `TextAnswer` as it is. */
 export type AdminRoutes = Readonly<Record<string, () => unknown | Promise<unknown>>>
 
 export interface AdminListener {
@@ -28,13 +34,21 @@ export async function listenAdmin(socket: string, routes: AdminRoutes): Promise<
     Promise.resolve()
       .then(answer)
       .then((body) => {
-        response.writeHead(200, { 'Content-Type': 'application/json' })
-        response.end(`${JSON.stringify(body)}\n`)
+        const { contentType, text } = isText(body) ? body : asJson(body)
+        response.writeHead(200, { 'Content-Type': contentType }).end(text)
       })
       .catch(() => response.writeHead(503).end())
   })
   await listenPrivately(server, socket)
   return { socket, close: () => close(server) }
+}
+
+function isText(body: unknown): body is TextAnswer {
+  return typeof body === 'object' && body !== null && 'contentType' in body && 'text' in body
+}
+
+function asJson(body: unknown): TextAnswer {
+  return { contentType: 'application/json', text: `${JSON.stringify(body)}\n` }
 }
 
 // The mask is set around the bind, so that the socket is never open to others, not even for a moment.

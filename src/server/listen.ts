@@ -1,28 +1,100 @@
-// Which transport listens, and what is said where the fast one cannot.
+// Opens every listener of the configuration, each on the transport that can do what is asked of it.
 
+import type { ListenerConfig, TlsConfig } from '../config/schema.ts'
+import type { HeaderPair } from '../http/header-block.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { TlsMaterial } from './tls/contract.ts'
 import type { Listener, Transport, TransportOptions } from './transport/exchange.ts'
 import { listenNode } from './transport/node/listen.ts'
 import { listenUws, uwsProblem } from './transport/uws/listen.ts'
 
-type TransportChoice = 'auto' | 'uws' | 'node'
+export type TransportName = 'uws' | 'node'
 
-/** Errors: Error where `uws` is asked for and its binary does not load here. Source: DESIGN "Transports". */
-export function chooseTransport(
-  choice: TransportChoice,
-  log: Logger,
-): { readonly name: 'uws' | 'node'; readonly transport: Transport } {
-  if (choice === 'node') return { name: 'node', transport: listenNode }
+export interface OpenListener {
+  readonly listener: Listener
+  readonly transport: TransportName
+  readonly tls: boolean
+}
+
+/** What is the same for all listeners; `replyHeaders` may differ with TLS. */
+export interface ListenerDefaults
+  extends Omit<TransportOptions, 'socket' | 'tls' | 'proxyProtocol' | 'replyHeaders'> {
+  readonly choice: 'auto' | TransportName
+  readonly tlsConfig: TlsConfig | undefined
+  readonly trusts: (peerAddress: string) => boolean
+  readonly replyHeaders: (tls: boolean) => readonly HeaderPair[]
+  readonly log: Logger
+}
+
+/**
+ * Open them all, or none. `tls` is asked for when a listener needs it.
+ * Errors: Error with a message for the operator: a taken port, a transport that cannot do what is asked.
+ */
+export async function openListeners(
+  listeners: readonly ListenerConfig[],
+  defaults: ListenerDefaults,
+  tls: () => TlsMaterial | undefined,
+): Promise<readonly OpenListener[]> {
+  const open: OpenListener[] = []
+  try {
+    for (const each of listeners) {
+      const { name, transport } = transportFor(each, defaults)
+      const listener = await transport(optionsOf(each, defaults, tls))
+      open.push({ listener, transport: name, tls: each.tls })
+    }
+    return open
+  } catch (error) {
+    for (const { listener } of open) listener.close()
+    throw error
+  }
+}
+
+function optionsOf(
+  listener: ListenerConfig,
+  defaults: ListenerDefaults,
+  tls: () => TlsMaterial | undefined,
+): TransportOptions {
+  const { pace, admission, counts, busy, handler, refuse, onFault, trusts } = defaults
+  const socket: TransportOptions['socket'] =
+    listener.kind === 'tcp'
+      ? { kind: 'tcp', address: listener.address, port: listener.port }
+      : { kind: 'unix', path: listener.path, mode: listener.mode }
+  return {
+    ...{ pace, admission, counts, busy, handler, refuse, onFault, socket },
+    tls: listener.tls ? tls() : undefined,
+    proxyProtocol: listener.proxyProtocol ? { trusts } : undefined,
+    replyHeaders: defaults.replyHeaders(listener.tls),
+  }
+}
+
+function transportFor(
+  listener: ListenerConfig,
+  defaults: ListenerDefaults,
+): { readonly name: TransportName; readonly transport: Transport } {
+  const node = { name: 'node', transport: listenNode } as const
+  const { choice, log } = defaults
+  if (choice === 'node') return node
+  const reason = whyNode(listener, defaults.tlsConfig)
+  if (reason !== undefined) {
+    if (choice === 'uws') throw new Error(`server.transport = "uws": ${reason}; set it to "node"`)
+    return node
+  }
   if (uwsProblem === undefined) return { name: 'uws', transport: listenUws }
   if (choice === 'uws') throw new Error(`server.transport = "uws": ${uwsProblem}`)
   log.warn({ reason: uwsProblem }, 'falling back to the node transport, which is slower')
-  return { name: 'node', transport: listenNode }
+  return node
 }
 
-export function listen(
-  choice: TransportChoice,
-  log: Logger,
-  options: TransportOptions,
-): Promise<Listener> {
-  return chooseTransport(choice, log).transport(options)
+// What uWebSockets.js cannot do. Source: DESIGN "Transports".
+function whyNode(listener: ListenerConfig, tls: TlsConfig | undefined): string | undefined {
+  if (!listener.tls) return undefined
+  if (tls?.clientCaBundle !== undefined) return 'it cannot read or require client certificates'
+  if (tls?.minVersion === 'TLSv1.3') return 'it cannot refuse TLS 1.2'
+  if (listener.proxyProtocol) return 'it reads a PROXY header only inside TLS'
+  return undefined
+}
+
+/** True where `auto` cannot have uws at all. */
+export function hasFallenBack(choice: 'auto' | TransportName): boolean {
+  return choice === 'auto' && uwsProblem !== undefined
 }

@@ -1,36 +1,49 @@
 // The whole way of a request on one page: route → authenticate → authorize → operate → reply.
 
-import { authenticate } from '../authenticate/authenticate.ts'
+import type { Authenticator } from '../authenticate/authenticate.ts'
+import type { Identity } from '../authenticate/identity.ts'
 import type { Authorize } from '../authorize/authorize.ts'
 import { errorReply } from '../http/error-reply.ts'
 import type { Reply } from '../http/reply.ts'
 import { OciError } from '../oci/error.ts'
 import { operate } from '../operation/index.ts'
 import type { Registry } from '../operation/registry.ts'
+import type { MayPull } from '../operation/start-upload.ts'
 import { storageFault } from '../operation/storage-fault.ts'
 import type { Action } from '../route/action.ts'
 import { RouteMemo } from '../route/memo.ts'
 import { route } from '../route/route.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { Limit } from './transport/admission.ts'
 import type { Exchange } from './transport/exchange.ts'
 
 interface PipelineOptions {
   readonly registry: Registry
+  readonly authenticator: Authenticator
   readonly authorize: Authorize
+  /** The client's address, seen through trusted proxies. */
+  readonly clientAddress: (exchange: Exchange) => string
   readonly log: Logger
 }
+
+// In seconds. A limit on connections or requests passes as soon as others end.
+const retryAfter = '2'
 
 /** One per runtime. Nothing it throws reaches the transport. */
 export class Pipeline {
   readonly #registry: Registry
+  readonly #authenticator: Authenticator
   readonly #authorize: Authorize
+  readonly #clientAddress: (exchange: Exchange) => string
   readonly #log: Logger
   readonly #getRoutes = new RouteMemo('GET')
   readonly #headRoutes = new RouteMemo('HEAD')
 
   constructor(options: PipelineOptions) {
     this.#registry = options.registry
+    this.#authenticator = options.authenticator
     this.#authorize = options.authorize
+    this.#clientAddress = options.clientAddress
     this.#log = options.log
   }
 
@@ -38,9 +51,13 @@ export class Pipeline {
   handle(exchange: Exchange): void {
     try {
       const action = this.#route(exchange)
-      const identity = authenticate(exchange)
-      this.#authorize(identity, action)
-      const reply = operate(action, exchange, this.#registry)
+      const address = (): string => this.#clientAddress(exchange)
+      const isLogin = action.kind === 'get-api-version'
+      const identity = this.#authenticator.authenticate(exchange, isLogin, address)
+      const reply =
+        identity instanceof Promise
+          ? identity.then((known) => this.#answer(known, action, exchange, address))
+          : this.#answer(identity, action, exchange, address)
       if (reply instanceof Promise) this.#later(exchange, reply)
       else this.#send(exchange, reply)
     } catch (error) {
@@ -66,6 +83,35 @@ export class Pipeline {
         closeConnection: true,
       }),
     )
+  }
+
+  /** For a client beyond a limit of its own, or one that comes when all places are taken. */
+  busy(limit: Limit): Reply {
+    const headers = [['Retry-After', retryAfter]] as const
+    return errorReply(
+      limit === 'address'
+        ? new OciError('TOOMANYREQUESTS', {
+            message: 'too many at a time from this address',
+            headers,
+          })
+        : new OciError('UNAVAILABLE', { headers }),
+    )
+  }
+
+  #answer(
+    identity: Identity,
+    action: Action,
+    exchange: Exchange,
+    address: () => string,
+  ): Reply | Promise<Reply> {
+    this.#authorize(identity, action, address)
+    const mayPull: MayPull = (repository, digest) =>
+      this.#authorize.isAllowed(
+        identity,
+        { kind: 'get-blob', repository, digest, head: false },
+        address,
+      )
+    return operate(action, exchange, this.#registry, mayPull)
   }
 
   #route(exchange: Exchange): Action {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthenticator } from '../../src/authenticate/create.ts'
 import { createAuthorize } from '../../src/authorize/authorize.ts'
+import { compilePolicies } from '../../src/authorize/policy/compile.ts'
 import type { RequestBody } from '../../src/http/body.ts'
 import type { Reply } from '../../src/http/reply.ts'
 import type { IngestPool } from '../../src/offload/contract.ts'
@@ -68,7 +69,12 @@ export class InProcess {
     this.registry = registry
     this.backgroundFaults = backgroundFaults
     const log = { error: () => undefined } as unknown as Logger
-    const authorize = createAuthorize({ default: 'allow' })
+    const { policies } = compilePolicies({ default: 'allow', rules: [] }, [])
+    assert.ok(policies)
+    const authorize = createAuthorize(policies, {
+      onRuleError: assert.fail,
+      randomUuid: randomUUID,
+    })
     this.#pipeline = new Pipeline({
       ...{ registry, authorize, log },
       authenticator: createAuthenticator({

@@ -36,18 +36,18 @@ export const layers: readonly Layer[] = [
   {
     room: 'src/offload',
     imports: [...foundation, 'src/http', 'src/storage/error.ts'],
-    types: ['src/config', ...contracts, 'workers/tasks.ts'],
+    types: ['src/config', ...contracts, 'workers/tasks.ts', 'workers/password-task.ts'],
   },
   { room: 'workers', imports: ['src/oci'], types: ['src/storage/blob/contract.ts'] },
   { room: 'src/route', imports: ['src/oci'], types: [] },
   {
     room: 'src/authenticate',
-    imports: ['src/oci', 'src/http'],
+    imports: [...foundation, 'src/http'],
     types: ['src/route', 'src/config'],
   },
   {
     room: 'src/authorize',
-    imports: ['src/oci', 'src/http'],
+    imports: ['src/oci', 'src/http', 'src/config/hint.ts'],
     types: ['src/route', 'src/authenticate', 'src/config'],
   },
   {
@@ -83,7 +83,20 @@ export const layers: readonly Layer[] = [
     ],
     types: [],
   },
-  { room: 'src/cli', imports: ['src/runtime.ts', 'src/config', 'src/telemetry'], types: [] },
+  { room: 'src/doctor', imports: ['src/oci', 'src/server/tls'], types: ['src/config'] },
+  {
+    room: 'src/cli',
+    imports: [
+      'src/runtime.ts',
+      'src/config',
+      'src/telemetry',
+      'src/authorize',
+      'src/doctor',
+      'src/server/tls',
+      'workers/credentials.ts',
+    ],
+    types: ['src/authenticate', 'src/route'],
+  },
   { room: 'src/main.ts', imports: ['src/cli'], types: [] },
 ]
 
@@ -91,9 +104,17 @@ export const layers: readonly Layer[] = [
 export const packageOwners: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'src/server/transport/uws',
   piscina: 'src/offload',
+  '@node-rs/argon2': 'workers',
+  bcryptjs: 'workers',
   lmdb: 'src/storage/metadata/lmdb',
   'smol-toml': 'src/config',
+  '@marcbachmann/cel-js': 'src/authorize/policy',
+  re2js: 'src/authorize/policy',
+  '@peculiar/asn1-x509': 'src/server/tls',
+  '@peculiar/asn1-schema': 'src/server/tls',
+  '@peculiar/asn1-ocsp': 'src/server/tls',
   pino: 'src/telemetry',
+  'prom-client': 'src/telemetry',
 }
 
 /** True when `place`, in the notation of `Layer.room`, covers the file. */
