@@ -2,13 +2,13 @@
 // pool, each of which a test may wrap. Requests are objects, so that nothing but the registry is slow.
 
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { randomUUID as randomUuid } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthenticator } from '../../src/authenticate/create.ts'
 import { createAuthorize } from '../../src/authorize/authorize.ts'
-import { compilePolicies } from '../../src/authorize/policy/compile.ts'
+import { compilePolicies, compilePolicies } from '../../src/authorize/policy/compile.ts'
 import type { RequestBody } from '../../src/http/body.ts'
 import type { Reply } from '../../src/http/reply.ts'
 import type { IngestPool } from '../../src/offload/contract.ts'
@@ -73,7 +73,7 @@ export class InProcess {
     assert.ok(policies)
     const authorize = createAuthorize(policies, {
       onRuleError: assert.fail,
-      randomUuid: randomUUID,
+      randomUuid,
     })
     this.#pipeline = new Pipeline({
       ...{ registry, authorize, log },
@@ -111,7 +111,7 @@ export class InProcess {
       bootId: 'this boot',
       externalUrl: '',
       now,
-      randomUuid: randomUUID,
+      randomUuid,
       onBackgroundFault: (_what, error) => faults.push(error),
       ...options.registry,
     }
