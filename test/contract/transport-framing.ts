@@ -77,7 +77,7 @@ function assertRefused(reply: RawReply, isHead: boolean): void {
 function describeChunks(way: Way): void {
   test('a body whose chunks cannot be trusted never ends well', async () => {
     const head = requestHead('PATCH', '/', 'Transfer-Encoding: chunked')
-    await eachAlone(way, brokenChunks, async (chunks, scene) => {
+    await eachAlone(way, brokenChunks(target.body), async (chunks, scene) => {
       const client = await scene.open()
       client.write(head, Buffer.from(chunks + behind, 'latin1'))
       await client.over(silenceMs)

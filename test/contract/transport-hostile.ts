@@ -175,28 +175,34 @@ function overlongCases(get: string, host: string): RequestTable {
 }
 
 /** Chunked bodies that never end well; each is followed by what a wrong reader takes for a request. */
-export const brokenChunks: RequestTable = {
-  'a chunk size that is no number': 'xyz\r\nhello\r\n0\r\n\r\n',
-  'a chunk size with a sign': '+5\r\nhello\r\n0\r\n\r\n',
-  'a negative chunk size': '-5\r\nhello\r\n0\r\n\r\n',
-  'a hexadecimal prefix': '0x5\r\nhello\r\n0\r\n\r\n',
-  'a chunk size beyond 2^64': '10000000000000005\r\nhello\r\n0\r\n\r\n',
-  'a chunk size of many digits': `${'f'.repeat(40)}\r\nhello\r\n0\r\n\r\n`,
-  'a chunk longer than announced': '4\r\nhello\r\n0\r\n\r\n',
-  'a chunk shorter than announced': '6\r\nhello\r\n0\r\n\r\n',
-  'an empty chunk size': '\r\nhello\r\n0\r\n\r\n',
-  'a comma in a chunk size': '5,5\r\nhello\r\n0\r\n\r\n',
-  'a chunk size of two numbers': '5 5\r\nhello\r\n0\r\n\r\n',
-  'an underscore in a chunk size': '0_5\r\nhello\r\n0\r\n\r\n',
-  'a space before a chunk size': ' 5\r\nhello\r\n0\r\n\r\n',
-  'garbage behind a chunk': '5\r\nhelloXX\r\n0\r\n\r\n',
-  'nothing behind a chunk': '5\r\nhello0\r\n\r\n',
-  'a line feed behind a chunk size': '5\nhello\r\n0\r\n\r\n',
-  'a line feed behind a chunk': '5\r\nhello\n0\r\n\r\n',
-  'a carriage return behind a chunk size': '5\rhello\r\n0\r\n\r\n',
-  'a NUL in a chunk size': '5\u0000\r\nhello\r\n0\r\n\r\n',
-  'a line feed in a chunk extension': '5;a=\nb\r\nhello\r\n0\r\n\r\n',
-  'a chunk extension that hides a chunk': '5;\n0\r\n\r\nhello\r\n0\r\n\r\n',
-  'a chunk extension without an end': `5;${'a'.repeat(1024 * 1024)}`,
-  'a last chunk ended by a line feed': '5\r\nhello\r\n0\n\r\n',
+export function brokenChunks(body: string): RequestTable {
+  const size = body.length.toString(16)
+  const digits = size.padStart(16, '0')
+  const rest = `${crlf}${body}${crlf}0${crlf}${crlf}`
+  const after = (end: string): string => `${size}${crlf}${body}${end}`
+  return {
+    'a chunk size that is no number': `xyz${rest}`,
+    'a chunk size with a sign': `+${size}${rest}`,
+    'a negative chunk size': `-${size}${rest}`,
+    'a hexadecimal prefix': `0x${size}${rest}`,
+    'a chunk size beyond 2^64': `1${digits}${rest}`,
+    'a chunk size of many digits': `${'f'.repeat(40)}${rest}`,
+    'a chunk longer than announced': `${(body.length - 1).toString(16)}${rest}`,
+    'a chunk shorter than announced': `${(body.length + 1).toString(16)}${rest}`,
+    'an empty chunk size': rest,
+    'a comma in a chunk size': `${size},${size}${rest}`,
+    'a chunk size of two numbers': `${size} ${size}${rest}`,
+    'an underscore in a chunk size': `0_${size}${rest}`,
+    'a space before a chunk size': ` ${size}${rest}`,
+    'garbage behind a chunk': after('XX\r\n0\r\n\r\n'),
+    'nothing behind a chunk': after('0\r\n\r\n'),
+    'a line feed behind a chunk size': `${size}\n${body}\r\n0\r\n\r\n`,
+    'a line feed behind a chunk': after('\n0\r\n\r\n'),
+    'a carriage return behind a chunk size': `${size}\r${body}\r\n0\r\n\r\n`,
+    'a NUL in a chunk size': `${size}\u0000${rest}`,
+    'a line feed in a chunk extension': `${size};a=\nb${rest}`,
+    'a chunk extension that hides a chunk': `${size};\n0\r\n${rest}`,
+    'a chunk extension without an end': `${size};${'a'.repeat(1024 * 1024)}`,
+    'a last chunk ended by a line feed': after('\r\n0\n\r\n'),
+  }
 }
