@@ -3,12 +3,13 @@ import { parseArgs } from 'node:util'
 import { nearestName } from '../config/hint.ts'
 import { checkConfig } from './check-config.ts'
 import { type Command, exitCodes, type Terminal } from './command.ts'
+import { doctor } from './doctor.ts'
 import { commandHelp, generalHelp } from './help.ts'
 import { server } from './serve.ts'
 import { productVersion } from './version.ts'
 
 /** Every command of this version. */
-export const commands: readonly Command[] = [server, checkConfig]
+export const commands: readonly Command[] = [server, checkConfig, doctor]
 
 interface CommandLine {
   readonly files: readonly string[]

@@ -93,6 +93,8 @@ export const layers: readonly Layer[] = [
       'src/authorize',
       'src/doctor',
       'src/server/tls',
+      // For the doctor, which asks whether the binary loads.
+      'src/server/transport/uws/listen.ts',
       'workers/credentials.ts',
     ],
     types: ['src/authenticate', 'src/route'],

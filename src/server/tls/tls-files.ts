@@ -23,11 +23,16 @@ export interface TlsFiles {
 /** A file of TLS that cannot be used: which one, why, and what to do. Never holds key material. */
 export class TlsFileError extends Error {
   override readonly name: string = 'TlsFileError'
+  /** A path, or the key of the configuration that is wrong. */
   readonly file: string
+  readonly reason: string
+  readonly remedy: string
 
   constructor(file: string, reason: string, remedy: string) {
     super(`${file}: ${reason}; ${remedy}`)
     this.file = file
+    this.reason = reason
+    this.remedy = remedy
   }
 }
 

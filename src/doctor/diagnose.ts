@@ -1,0 +1,14 @@
+// The list of checks.
+import type { Facts, Finding } from './contract.ts'
+import { checkKernel } from './kernel.ts'
+import { checkTls } from './tls.ts'
+import { checkTransport } from './transport.ts'
+
+/** What all checks say, in a fixed order. */
+export function diagnose({ tls, kernel, transport }: Facts): readonly Finding[] {
+  return [
+    ...checkTransport(transport),
+    ...checkKernel(kernel),
+    ...(tls === undefined ? [] : checkTls(tls)),
+  ]
+}

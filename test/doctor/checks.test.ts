@@ -1,0 +1,99 @@
+// Goal: each check says what is wrong, how bad it is and what to do. Method: facts by hand.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Finding, KernelFacts, TlsFacts, TransportFacts } from '../../src/doctor/contract.ts'
+import { checkKernel } from '../../src/doctor/kernel.ts'
+import { checkTls } from '../../src/doctor/tls.ts'
+import { checkTransport } from '../../src/doctor/transport.ts'
+
+const dayMs = 86_400_000
+const nowMs = Date.parse('2026-01-01T00:00:00Z')
+
+function said(findings: readonly Finding[]): readonly string[] {
+  for (const { severity, remedy } of findings) assert.equal(remedy === '', severity === 'ok')
+  return findings.map(({ severity, title, detail }) => `${severity} ${title}: ${detail}`)
+}
+
+describe('the check of TLS', () => {
+  const facts: TlsFacts = {
+    nowMs,
+    fault: undefined,
+    terms: [],
+    warnings: [],
+    names: ['a.test'],
+    key: undefined,
+  }
+  const check = (over: Partial<TlsFacts>): readonly string[] =>
+    said(checkTls({ ...facts, ...over }))
+  const ending = (kind: 'certificate' | 'crl' | 'ocsp', leftMs: number) => ({
+    terms: [{ kind, file: '/f', fromMs: nowMs + leftMs - 90 * dayMs, untilMs: nowMs + leftMs }],
+    names: ['a.test'],
+  })
+
+  test('tells how long a certificate holds, two weeks before its end as a warning', () => {
+    const [first] = check(ending('certificate', 15 * dayMs))
+    assert.equal(first, 'ok server certificate: /f holds for 15 days more')
+    assert.match(check(ending('certificate', 13 * dayMs))[0] ?? '', /^warning server certificate: /)
+    assert.match(check(ending('certificate', -1))[0] ?? '', /^error .* expired at 2025-12-31T23:59/)
+  })
+
+  test('tells the same of lists and responses, a day before', () => {
+    for (const kind of ['crl', 'ocsp'] as const) {
+      assert.match(check(ending(kind, 1.5 * dayMs))[0] ?? '', /^ok .*1 day more$/)
+      assert.match(check(ending(kind, dayMs))[0] ?? '', /^warning /)
+      assert.match(check(ending(kind, -1))[0] ?? '', /^error /)
+    }
+  })
+
+  test('shows a fault alone, with the key', () => {
+    const fault = { file: '/tls.crt', reason: 'it does not exist', remedy: 'put it there' }
+    const key = { file: '/tls.key', mode: 0o600, isEncrypted: false }
+    assert.deepEqual(check({ fault, key }), [
+      'error TLS files: /tls.crt: it does not exist',
+      'ok private key: /tls.key has mode 0600',
+    ])
+  })
+
+  test('minds who may reach a key that is not encrypted', () => {
+    const of = (mode: number, isEncrypted = false): string =>
+      check({ key: { file: '/k', mode, isEncrypted } }).at(-1) ?? ''
+    for (const mode of [0o600, 0o400, 0o640, 0o440]) assert.match(of(mode), /^ok /)
+    assert.match(of(0o644), /^error .*mode 0644: others may reach it/)
+    assert.match(of(0o601), /^error /)
+    assert.match(of(0o660), /^error .*mode 0660: its group may replace it/)
+    assert.match(of(0o644, true), /^ok .*encrypted/)
+  })
+
+  test('warns of a certificate without names, and passes warnings on', () => {
+    const shown = check({ names: [], warnings: ['an old CA'] })
+    assert.match(shown[0] ?? '', /^warning client CA: an old CA$/)
+    assert.match(shown[1] ?? '', /^warning names .* no subject alternative name/)
+  })
+})
+
+describe('the check of the kernel', () => {
+  const check = (facts: KernelFacts): readonly string[] => said(checkKernel(facts))
+
+  test('asks for tcp_migrate_req where uws serves TLS, and nowhere else', () => {
+    assert.deepEqual(check({ tcpMigrateReq: '0', hasTlsOnUws: false }), [])
+    assert.match(check({ tcpMigrateReq: '1', hasTlsOnUws: true })[0] ?? '', /^ok /)
+    assert.match(check({ tcpMigrateReq: '0', hasTlsOnUws: true })[0] ?? '', /^warning .*it is 0: /)
+    const absent = check({ tcpMigrateReq: undefined, hasTlsOnUws: true })
+    assert.match(absent[0] ?? '', /^warning .*does not have it/)
+  })
+})
+
+describe('the check of the transport', () => {
+  const check = (over: Partial<TransportFacts>): string =>
+    said(
+      checkTransport({ choice: 'auto', uwsProblem: 'no binary', listenersForUws: 1, ...over }),
+    ).join()
+
+  test('warns where auto falls back, and knows where uws must not', () => {
+    assert.match(check({}), /^warning transport: the slower node serves: no binary$/)
+    assert.match(check({ choice: 'uws' }), /^error .*will not start: no binary$/)
+    assert.match(check({ choice: 'node' }), /^ok .*by node$/)
+    assert.match(check({ listenersForUws: 0 }), /^ok .*by node$/)
+    assert.match(check({ uwsProblem: undefined }), /^ok .*by uws$/)
+  })
+})
