@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthenticator } from '../../src/authenticate/create.ts'
 import { createAuthorize } from '../../src/authorize/authorize.ts'
-import { compilePolicies, compilePolicies } from '../../src/authorize/policy/compile.ts'
+import { compilePolicies } from '../../src/authorize/policy/compile.ts'
 import type { RequestBody } from '../../src/http/body.ts'
 import type { Reply } from '../../src/http/reply.ts'
 import type { IngestPool } from '../../src/offload/contract.ts'
@@ -72,7 +72,7 @@ export class InProcess {
     const { policies } = compilePolicies({ default: 'allow', rules: [] }, [])
     assert.ok(policies)
     const authorize = createAuthorize(policies, {
-      onRuleError: assert.fail,
+      onRuleError: (_rule, error) => assert.fail(error),
       randomUuid,
     })
     this.#pipeline = new Pipeline({
