@@ -1,6 +1,6 @@
 // exists, all, exists_one, filter and map: the only loops of the language, each round charged for.
 
-import { type Evaluate, type Frame, RuleFault } from './frame.ts'
+import { type Evaluate, type Frame, isAbsorbable, type RuleFault } from './frame.ts'
 import { listOf } from './operators.ts'
 import { isMap, keysOf, typeName } from './value.ts'
 
@@ -70,7 +70,7 @@ function quantifier(parts: Comprehension, decisive: boolean): Evaluate {
       try {
         if (truth(body(frame), frame) === decisive) return decisive
       } catch (error) {
-        if (!(error instanceof RuleFault)) throw error
+        if (!isAbsorbable(error)) throw error
         failure ??= error
       }
     }

@@ -3,7 +3,7 @@
 import type { RepositoryName } from '../../oci/name.ts'
 import type { Action } from '../../route/action.ts'
 import type { CompiledPolicies, CompiledPolicy, CompiledRule } from './compile.ts'
-import { Frame, type Subject } from './frame.ts'
+import { Frame, RuleFault, type Subject } from './frame.ts'
 import { typeName } from './value.ts'
 
 /** `error`: could not be evaluated. `unreached`: an earlier rule had decided. */
@@ -110,6 +110,10 @@ export function evaluate(rule: CompiledRule, frame: Frame): RuleStep {
     if (typeof value === 'boolean') return { rule, outcome: value ? 'true' : 'false' }
     return { rule, outcome: 'error', error: `expected a bool, not ${typeName(value)}` }
   } catch (error) {
-    return { rule, outcome: 'error', error: error instanceof Error ? error.message : 'failed' }
+    return { rule, outcome: 'error', error: reasonOf(error) }
   }
+}
+
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof RuleFault || thrown instanceof Error ? thrown.message : String(thrown)
 }

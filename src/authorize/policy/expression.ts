@@ -3,7 +3,7 @@
 
 import type { ASTNode } from '@marcbachmann/cel-js'
 import { comprehensions, truth } from './comprehension.ts'
-import { type Evaluate, RuleFault } from './frame.ts'
+import { type Evaluate, isAbsorbable, type RuleFault } from './frame.ts'
 import { globalFunctions, methods } from './functions.ts'
 import { limits } from './limits.ts'
 import { binaryOperators, elementOf, negated, stringOf } from './operators.ts'
@@ -46,6 +46,7 @@ class Compiler {
       case 'rcall':
         return this.#methodCall(node, scope)
       case 'list': {
+        this.nodes += node.args.length
         const items = node.args.map((item) => this.compile(item, scope))
         return (frame) => items.map((item) => item(frame))
       }
@@ -196,6 +197,7 @@ class Compiler {
   }
 
   #map(entries: readonly (readonly [ASTNode, ASTNode])[], scope: Scope): Evaluate {
+    this.nodes += 4 * entries.length
     const parts = entries.map(
       ([key, value]) => [this.compile(key, scope), this.compile(value, scope)] as const,
     )
@@ -211,7 +213,7 @@ class Compiler {
       try {
         if (truth(first(frame), frame) === decisive) return decisive
       } catch (error) {
-        if (!(error instanceof RuleFault)) throw error
+        if (!isAbsorbable(error)) throw error
         failure = error
       }
       if (truth(second(frame), frame) === decisive) return decisive

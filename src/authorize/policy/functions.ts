@@ -120,7 +120,7 @@ function join(value: unknown, separator: string, frame: Frame): string {
 }
 
 // Numbers go through the engine's printer and parser, about half a microsecond.
-const conversionWork = 50
+const conversionWork = 60
 
 function asString(value: unknown, frame: Frame): string {
   if (typeof value === 'string') return value

@@ -1,6 +1,6 @@
 // CEL's operators on values. Each charges for what it touches, where that can be more than a few bytes.
 
-import type { Frame } from './frame.ts'
+import type { Frame, RuleFault } from './frame.ts'
 import { limits } from './limits.ts'
 import { absent, Duration, entryOf, isMap, keysOf, typeName } from './value.ts'
 
@@ -77,7 +77,7 @@ export function grown(text: string, frame: Frame): string {
   throw frame.fault(`a string has ${text.length} characters, more than ${limits.textLengthMax}`)
 }
 
-function overloadFault(operator: string, left: unknown, right: unknown, frame: Frame): Error {
+function overloadFault(operator: string, left: unknown, right: unknown, frame: Frame): RuleFault {
   return frame.fault(`no such overload: ${typeName(left)} ${operator} ${typeName(right)}`)
 }
 
@@ -88,17 +88,28 @@ function checkedInt(value: bigint, frame: Frame): bigint {
 
 function ordered(name: string, holds: (left: never, right: never) => boolean): Operator {
   return (left, right, frame) => {
-    if (!areComparable(left, right)) throw overloadFault(name, left, right, frame)
     if (typeof left === 'string' && left.length > 256) frame.charge(left.length >> 6)
+    const type = orderType(left)
+    if (type === undefined || type !== orderType(right)) {
+      throw overloadFault(name, left, right, frame)
+    }
     return holds(orderOf(left) as never, orderOf(right) as never)
   }
 }
 
-function areComparable(left: unknown, right: unknown): boolean {
-  const type = typeName(left)
-  const other = typeName(right)
-  if (type === 'int' || type === 'double') return other === 'int' || other === 'double'
-  return type === other && ['string', 'bool', 'timestamp', 'duration'].includes(type)
+// Values of one such type are in an order; int and double share theirs.
+function orderType(value: unknown): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return typeof value
+    case 'bigint':
+    case 'number':
+      return 'number'
+    default:
+      if (value instanceof Date) return Date
+      return value instanceof Duration ? Duration : undefined
+  }
 }
 
 function orderOf(value: unknown): unknown {

@@ -1,6 +1,6 @@
 // Timestamps and durations, as rules write them.
 
-import type { Frame } from './frame.ts'
+import type { Frame, RuleFault } from './frame.ts'
 import { Duration, typeName } from './value.ts'
 
 const timestampForm = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/
@@ -53,7 +53,7 @@ export function parseDuration(text: string, frame: Frame): Duration {
   return new Duration(isNegative ? -nanoseconds : nanoseconds)
 }
 
-function durationFault(frame: Frame): Error {
+function durationFault(frame: Frame): RuleFault {
   return frame.fault('duration() needs a span such as 1h30m or 300ms')
 }
 

@@ -94,8 +94,11 @@ const certificate: RecordVariable = {
     not_after: {
       type: 'timestamp',
       doc: 'When the certificate expires.',
-      read: ({ identity }) =>
-        identity.certificate === null ? absent : new Date(identity.certificate.notAfterMs),
+      read: ({ identity }, frame) => {
+        if (identity.certificate === null) return absent
+        frame.charge(10)
+        return new Date(identity.certificate.notAfterMs)
+      },
     },
   },
 }
@@ -113,7 +116,9 @@ const oidc: RecordVariable = {
       read: ({ identity }, frame) => {
         if (identity.oidc === null) return absent
         if (areClaimsSmall(identity.oidc.claims)) return identity.oidc.claims
-        throw frame.fault(`the claims are longer than ${limits.claimsBytesMax} bytes`)
+        throw frame.fault(
+          `the claims are longer than ${limits.claimsBytesMax} bytes or deeper than ${limits.claimsDepthMax}`,
+        )
       },
     },
   },
@@ -197,7 +202,14 @@ const smallClaims = new WeakMap<object, boolean>()
 function areClaimsSmall(claims: Readonly<Record<string, unknown>>): boolean {
   const before = smallClaims.get(claims)
   if (before !== undefined) return before
-  const isSmall = Buffer.byteLength(JSON.stringify(claims)) <= limits.claimsBytesMax
+  const isSmall =
+    isShallow(claims, limits.claimsDepthMax) &&
+    Buffer.byteLength(JSON.stringify(claims)) <= limits.claimsBytesMax
   smallClaims.set(claims, isSmall)
   return isSmall
+}
+
+function isShallow(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return depth > 0 && Object.values(value).every((inner) => isShallow(inner, depth - 1))
 }
