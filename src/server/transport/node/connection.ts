@@ -8,11 +8,11 @@ import type { HeaderPair } from '../../../http/header-block.ts'
 import type { Reply } from '../../../http/reply.ts'
 import type { Limit } from '../admission.ts'
 import type { TransportOptions } from '../exchange.ts'
+import { ConnectionPace, type Moment } from './connection-pace.ts'
 import { type ExchangeOwner, NodeExchange } from './exchange.ts'
 import { framingFault } from './framing.ts'
-import { type Observation, Progress } from './progress.ts'
+import type { KernelQueues } from './kernel-queues.ts'
 import { lastReplyBytes } from './reply-head.ts'
-import { bytesAccepted, bytesReceived } from './socket-bytes.ts'
 
 // Requests sent ahead of their predecessors' replies; the handler sees one after the other.
 const waitingMax = 64
@@ -44,7 +44,7 @@ export class Connection implements ExchangeOwner {
   readonly #unfinished = new Set<NodeExchange>()
   readonly #admitted = new Set<NodeExchange>()
   readonly #waiting: NodeExchange[] = []
-  readonly #progress: Progress
+  readonly #pace: ConnectionPace
   readonly #addressOf = (): string => this.remoteAddress
   #latest: NodeExchange | undefined
   #lastWords: Buffer | undefined
@@ -52,7 +52,7 @@ export class Connection implements ExchangeOwner {
   #isDraining = false
   #isEnding = false
 
-  constructor(socket: Socket, origin: Origin, options: TransportOptions) {
+  constructor(socket: Socket, origin: Origin, options: TransportOptions, queues: KernelQueues) {
     this.origin = origin
     this.remoteAddress = origin.remoteAddress
     this.isSecure = origin.isSecure
@@ -60,7 +60,7 @@ export class Connection implements ExchangeOwner {
     this.replyHeaders = options.replyHeaders
     this.#socket = socket
     this.#options = options
-    this.#progress = new Progress(options.pace)
+    this.#pace = new ConnectionPace(origin.raw, options.pace, queues)
     socket.once('close', () => this.#onClose())
   }
 
@@ -113,7 +113,7 @@ export class Connection implements ExchangeOwner {
 
   /** Called every while: a client that does too little in its turn is cut. */
   checkPace(elapsedMs: number): void {
-    const phase = this.#progress.look(this.#observation(), elapsedMs)
+    const phase = this.#pace.check(this.#moment(), elapsedMs)
     if (phase === undefined) return
     this.#options.counts.closedSlow[phase] += 1
     this.reset()
@@ -208,23 +208,18 @@ export class Connection implements ExchangeOwner {
     }
   }
 
-  #observation(): Observation {
-    const { raw } = this.origin
+  #moment(): Moment {
     // The earliest one alone decides: those behind it wait for it.
     const [first] = this.#unfinished
-    const latest = this.#latest
     if (first !== undefined) {
-      const { turn } = first
-      // Some clients send their whole body before they look at the reply.
-      const received = turn === 'body' || first.isIncomplete ? bytesReceived(raw) : 0
-      const taken = turn === 'reply' ? bytesAccepted(raw) : 0
-      return { turn, subject: first, moved: received + taken }
+      return { turn: first.turn, subject: first, isReceiving: first.isIncomplete }
     }
+    const latest = this.#latest
     // Until the first request node:http counts the time; after the last, `lingerMsMax` does.
-    if (latest === undefined || this.#isEnding) return noObservation
+    if (latest === undefined || this.#isEnding) return quiet
     // What nobody reads of a body stands before the next request.
-    const turn = latest.isIncomplete ? 'body' : 'idle'
-    return { turn, subject: latest, moved: bytesReceived(raw) }
+    const { isIncomplete } = latest
+    return { turn: isIncomplete ? 'body' : 'idle', subject: latest, isReceiving: isIncomplete }
   }
 
   #onFinished(exchange: NodeExchange): void {
@@ -254,10 +249,11 @@ export class Connection implements ExchangeOwner {
 
   #onClose(): void {
     this.#waiting.length = 0
+    this.#pace.end()
     const cut = [...this.#unfinished]
     for (const exchange of cut) this.#forget(exchange)
     for (const exchange of cut) exchange.abandon()
   }
 }
 
-const noObservation: Observation = { turn: 'ours', subject: undefined, moved: 0 }
+const quiet: Moment = { turn: 'ours', subject: undefined, isReceiving: false }

@@ -7,6 +7,7 @@ import { bind } from './bind.ts'
 import { Connection } from './connection.ts'
 import { Door } from './door.ts'
 import { createHttpFront, type HttpFront } from './http-server.ts'
+import { KernelQueues } from './kernel-queues.ts'
 import { lookEveryMs } from './progress.ts'
 import { isPassing } from './tls-front.ts'
 
@@ -20,6 +21,7 @@ export const listenNode: Transport = async (options) => {
 class NodeListener implements Listener {
   readonly #options: TransportOptions
   readonly #connections = new Map<Socket, Connection>()
+  readonly #queues = new KernelQueues()
   readonly #door: Door
   readonly #http: HttpFront
   #local: ListenerAddress = { address: '', port: 0 }
@@ -29,7 +31,7 @@ class NodeListener implements Listener {
   constructor(options: TransportOptions) {
     this.#options = options
     this.#door = new Door(options, (socket, origin) => {
-      const connection = new Connection(socket, origin, options)
+      const connection = new Connection(socket, origin, options, this.#queues)
       this.#connections.set(socket, connection)
       socket.once('close', () => this.#connections.delete(socket))
       this.#http.enter(socket)
@@ -105,6 +107,7 @@ class NodeListener implements Listener {
       const elapsedMs = Math.min(now - last, 2 * everyMs)
       last = now
       for (const connection of this.#connections.values()) connection.checkPace(elapsedMs)
+      this.#queues.refresh()
     }
     return setInterval(look, everyMs).unref()
   }
