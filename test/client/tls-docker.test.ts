@@ -1,10 +1,10 @@
 // Goal: the Docker engine pushes and pulls over TLS with the CA of its certs.d folder, and not without.
-// Method: an engine on a host of its own, where the registry has a name, since Docker checks no
-// certificate of a registry on a loopback address.
+// Method: an engine on a host of its own, where the registry has a name and an address, since
+// Docker checks no certificate of a registry on a loopback address.
 import assert from 'node:assert/strict'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { startDockerd } from '../support/engines.ts'
 import { dockerArchive, makeImage, sha256 } from '../support/images.ts'
 import { needsPrivateHostAnd, openPrivateHost } from '../support/private-host.ts'
@@ -13,12 +13,10 @@ import { untar } from '../support/tar.ts'
 import { startTlsServer, stopServer, usePki } from '../support/tls-server.ts'
 
 const options = { layers: 2, bytesPerLayer: 1_500_000, seed: 'tls-docker' }
-const scene = usePki()
+describe('over TLS', needsPrivateHostAnd('openssl', 'docker', 'dockerd'), () => {
+  const scene = usePki()
 
-test(
-  'docker pushes and pulls with certs.d',
-  needsPrivateHostAnd('openssl', 'docker', 'dockerd'),
-  async (t) => {
+  test('docker pushes and pulls with certs.d', async (t) => {
     const { dir, pki } = scene
     const steps: (() => Promise<unknown>)[] = []
     t.after(async () => {
@@ -26,7 +24,10 @@ test(
     })
     const host = await openPrivateHost(dir, ['registry.test'])
     steps.push(() => host.close())
-    const { server, port } = await startTlsServer(pki, { wrap: host.enter })
+    const { server, port } = await startTlsServer(pki, {
+      wrap: host.enter,
+      listener: 'bind_address = "0.0.0.0"\nport = 0',
+    })
     steps.push(() => stopServer(server))
     const DOCKER_HOST = await startDockerd({ dir, onEnd: (step) => steps.push(step) }, { host })
     const env = { ...process.env, DOCKER_HOST, DOCKER_CONFIG: join(dir, 'config') }
@@ -55,5 +56,5 @@ test(
     const [saved] = JSON.parse(files.get('manifest.json')!.toString())
     const digests = saved.Layers.map((name: string) => sha256(files.get(name)!))
     assert.deepEqual(digests, image.diffIds)
-  },
-)
+  })
+})

@@ -103,7 +103,11 @@ describe('with the document’s settings', needsPrivateHostAnd('openssl', 'skope
 
   const native = {
     '1.x': '[plugins."io.containerd.grpc.v1.cri".containerd]\nsnapshotter = "native"\n',
-    '2.x': '[plugins."io.containerd.cri.v1.images"]\nsnapshotter = "native"\n',
+    '2.x': `[plugins."io.containerd.cri.v1.images"]\nsnapshotter = "native"
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+platform = "linux/amd64"
+snapshotter = "native"
+`,
   } as const
 
   async function pullByCri(t: TestContext, version: '1.x' | '2.x', program: string): Promise<void> {

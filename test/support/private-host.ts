@@ -24,22 +24,27 @@ export function needsPrivateHostAnd(...tools: readonly string[]): {
   return needsRootAnd('unshare', 'nsenter', 'ip', 'mount', 'bash', ...tools)
 }
 
+// For documentation (RFC 5737), so that nothing else is there. Not a loopback address, since Docker
+// checks no certificate of a registry that it finds on one.
+const namedAddress = '192.0.2.1'
+
 // The copy is in memory and goes with the namespace; what the host mounts over single files of /etc
 // is copied like the rest.
 const setUp = `
 set -euo pipefail
 ip link set lo up
+ip address add ${namedAddress}/32 dev lo
 mount -t tmpfs tmpfs "$1"
 cp -a /etc/. "$1"
 mount --bind "$1" /etc
-printf '127.0.0.1 localhost %s\\n::1 localhost\\n' "$2" > /etc/hosts
+printf '127.0.0.1 localhost\\n::1 localhost\\n${namedAddress} %s\\n' "$2" > /etc/hosts
 echo ready
 exec sleep infinity
 `
 
 /**
  * Make a private host whose files are all in `dir` and in memory.
- * `names`: host names that stand for 127.0.0.1 there.
+ * `names`: host names that stand for an address of its own, which is no loopback address.
  */
 export async function openPrivateHost(
   dir: string,

@@ -50,7 +50,8 @@ export async function shakeHands(options: HandshakeOptions): Promise<Handshake> 
     cipher: isAgreed ? (agreed[3] ?? '') : '',
     isResumed: agreed?.[1] === 'Reused',
     alpn: /^ALPN protocol: (\S+)$/m.exec(stdout)?.[1] ?? '',
-    status: Number(/^HTTP\/1\.1 (\d{3}) /m.exec(stdout)?.[1] ?? 0),
+    // What openssl tells of a session may end without a line end.
+    status: Number(/HTTP\/1\.1 (\d{3}) /.exec(stdout)?.[1] ?? 0),
     serial: pem === undefined ? '' : new X509Certificate(pem).serialNumber,
     output,
   }
