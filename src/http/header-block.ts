@@ -3,18 +3,16 @@
 export type HeaderPair = readonly [name: string, value: string]
 
 /**
- * An immutable set of response headers. `first` and `rest` are what a transport that writes raw
- * header lines needs: one write of `first[0]: rest`, where `rest` carries all further lines.
+ * Headers for a transport that writes raw lines: one write of `name: rest` writes them all, since
+ * `rest` carries every line behind the first. `name` is '' where there is none at all.
  */
-export class HeaderBlock {
-  readonly pairs: readonly HeaderPair[]
+export class HeaderLines {
   readonly name: string
   readonly rest: string
   #length = -1
   #restWithLength = ''
 
   constructor(pairs: readonly HeaderPair[]) {
-    this.pairs = pairs
     const [first, ...others] = pairs
     this.name = first === undefined ? '' : first[0]
     this.rest =
@@ -30,6 +28,32 @@ export class HeaderBlock {
       this.#restWithLength = `${this.rest}\r\nContent-Length: ${length}`
     }
     return this.#restWithLength
+  }
+}
+
+interface Joined {
+  readonly more: readonly HeaderPair[]
+  readonly lines: HeaderLines
+}
+
+// A process has few listeners; beyond these the lines are made again each time.
+const joinedMax = 4
+
+/** An immutable set of response headers. */
+export class HeaderBlock {
+  readonly pairs: readonly HeaderPair[]
+  readonly #joined: Joined[] = []
+
+  constructor(pairs: readonly HeaderPair[]) {
+    this.pairs = pairs
+  }
+
+  /** These headers and a listener's own behind them. Remembered by the identity of `more`. */
+  linesWith(more: readonly HeaderPair[]): HeaderLines {
+    for (const joined of this.#joined) if (joined.more === more) return joined.lines
+    const lines = new HeaderLines([...this.pairs, ...more])
+    if (this.#joined.length < joinedMax) this.#joined.push({ more, lines })
+    return lines
   }
 
   with(...more: readonly HeaderPair[]): HeaderBlock {

@@ -47,18 +47,32 @@ class Tally {
 
   remove(address: string): void {
     this.#total -= 1
-    const left = (this.#byAddress.get(address) ?? 0) - 1
+    this.settle(address, 1)
+  }
+
+  removeOneOfSome(): void {
+    this.#total -= 1
+  }
+
+  settle(address: string, ended: number): void {
+    const left = this.of(address) - ended
     if (left > 0) this.#byAddress.set(address, left)
     else this.#byAddress.delete(address)
+  }
+
+  of(address: string): number {
+    return this.#byAddress.get(address) ?? 0
   }
 }
 
 /** Every `open`/`begin` is followed by exactly one `close`/`end` with the same address. */
 export class Admission {
+  readonly limits: AdmissionLimits
   readonly #connections: Tally
   readonly #requests: Tally
 
   constructor(limits: AdmissionLimits) {
+    this.limits = limits
     this.#connections = new Tally(limits.connectionsMax, limits.connectionsPerAddressMax)
     this.#requests = new Tally(limits.requestsMax, limits.requestsPerAddressMax)
   }
@@ -82,6 +96,23 @@ export class Admission {
 
   closeConnection(address: string): void {
     this.#connections.remove(address)
+  }
+
+  /**
+   * For a transport that sees an end but not whose: the total is right at once, the address's count
+   * after `settleConnections`.
+   */
+  closeSomeConnection(): void {
+    this.#connections.removeOneOfSome()
+  }
+
+  /** So many of the connections that are counted for an address had ended before. */
+  settleConnections(address: string, ended: number): void {
+    this.#connections.settle(address, ended)
+  }
+
+  connectionsOf(address: string): number {
+    return this.#connections.of(address)
   }
 
   /** Asked before the handler sees a request. Only requests that outlive their handler are counted. */

@@ -4,6 +4,7 @@
 import type { HttpResponse } from 'uWebSockets.js'
 import assert from 'node:assert'
 import type { BodySink, RequestBody } from '../../../http/body.ts'
+import type { Moving, PaceKeeper } from './pace.ts'
 
 const empty = new Uint8Array(0)
 
@@ -15,21 +16,29 @@ export const noBody: RequestBody = {
   resume: () => {},
 }
 
-export class UwsBody implements RequestBody {
+interface BodyHost {
+  readonly pace: PaceKeeper
+  readonly onFault: (error: unknown) => void
+}
+
+export class UwsBody implements RequestBody, Moving {
+  readonly kind = 'body'
   readonly length: number | undefined
   readonly #res: HttpResponse
-  readonly #onFault: (error: unknown) => void
+  readonly #host: BodyHost
   #sink: BodySink | undefined
   #early: Uint8Array[] = []
   #ended = false
   #aborted = false
   #paused = false
+  #bytes = 0
 
   /** Call within the handler, before it returns: uWS discards a body that nobody listens to. */
-  constructor(res: HttpResponse, length: number | undefined, onFault: (error: unknown) => void) {
+  constructor(res: HttpResponse, length: number | undefined, host: BodyHost) {
     this.length = length
     this.#res = res
-    this.#onFault = onFault
+    this.#host = host
+    host.pace.watch(this)
     res.onData((chunk, last) => this.#take(chunk, last))
     this.pause()
   }
@@ -66,9 +75,24 @@ export class UwsBody implements RequestBody {
 
   abort(): void {
     if (this.#aborted) return
+    this.#host.pace.forgetAborted(this)
     this.#aborted = true
     this.#early = []
     if (!this.#ended) this.#sink?.onAbort()
+  }
+
+  movedBytes(): number | undefined {
+    return this.#paused || this.#ended || this.#aborted ? undefined : this.#bytes
+  }
+
+  // The handler's end starts the library's own wait for more, which would end a connection that we keep
+  // waiting; pausing stops it.
+  onTick(): void {
+    if (this.#paused && !this.#ended && !this.#aborted) this.#res.pause()
+  }
+
+  cut(): void {
+    this.#res.close()
   }
 
   /** Whether some of it is still to come. */
@@ -87,11 +111,16 @@ export class UwsBody implements RequestBody {
     if (this.#paused && !this.#aborted) this.#res.resume()
     this.#paused = false
     this.#aborted = true
+    this.#host.pace.forget(this)
   }
 
   #take(chunk: ArrayBuffer, last: boolean): void {
     if (this.#aborted) return
-    if (last) this.#ended = true
+    this.#bytes += chunk.byteLength
+    if (last) {
+      this.#ended = true
+      this.#host.pace.forget(this)
+    }
     if (this.#sink === undefined) {
       if (chunk.byteLength > 0) this.#early.push(new Uint8Array(chunk.slice(0)))
       return
@@ -100,7 +129,7 @@ export class UwsBody implements RequestBody {
       this.#sink.onChunk(new Uint8Array(chunk), last)
     } catch (error) {
       // Nobody above this frame but the native library, which would let the client hang.
-      this.#onFault(error)
+      this.#host.onFault(error)
     }
   }
 }

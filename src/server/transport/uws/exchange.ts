@@ -6,27 +6,48 @@ import { STATUS_CODES } from 'node:http'
 import type { RequestBody } from '../../../http/body.ts'
 import type { HeaderBlock } from '../../../http/header-block.ts'
 import type { ByteSource, Reply } from '../../../http/reply.ts'
+import type { Limit } from '../admission.ts'
 import type { Exchange, TransportOptions } from '../exchange.ts'
+import { addressFromText } from './address.ts'
 import { noBody, UwsBody } from './body.ts'
 import { framingOf } from './framing.ts'
+import { MemorySource } from './memory-source.ts'
+import type { PaceKeeper } from './pace.ts'
+import type { KeptHeaders, RequestHeaders } from './request-headers.ts'
 import { Stream, type StreamBuffers } from './stream.ts'
 
+/** `closes`: the limit is one on connections. */
+export interface TurnedAway {
+  readonly limit: Limit
+  readonly closes: boolean
+}
+
+/** What the exchanges of a listener share. */
 export interface ExchangeHost {
   readonly options: TransportOptions
+  readonly isSecure: boolean
+  readonly countsRequestAddresses: boolean
   readonly buffers: StreamBuffers
+  readonly pace: PaceKeeper
+  readonly headers: RequestHeaders
   inFlight: number
   stopping: boolean
+  /** Asked before the handler; undefined lets the request pass. */
+  turnsAway(exchange: UwsExchange): TurnedAway | undefined
 }
 
 const statusLines: ReadonlyMap<number, string> = new Map(
   Object.entries(STATUS_CODES).map(([code, text]) => [Number(code), `${code} ${text}`]),
 )
-const textDecoder = new TextDecoder('latin1')
 // Above this a body is streamed, so that a slow reader does not make uWS keep a copy of it.
 const wholeBytesMax = 64 * 1024
 
 // What uWS gathers before it writes to the socket.
 const corkBytes = 16 * 1024
+
+// Of the whole replies, so many are sent in a way that shows whether the client still reads. Who sends
+// requests and reads nothing would otherwise fill our memory, since uWS keeps what the socket refuses.
+const checkedShare = 1 / 8
 
 type UnstreamedReply = Exclude<Reply, { kind: 'stream' }>
 
@@ -37,7 +58,7 @@ export class UwsExchange implements Exchange {
   readonly #host: ExchangeHost
   readonly #res: HttpResponse
   #req: HttpRequest | undefined
-  #headers: Map<string, string> | undefined
+  #headers: KeptHeaders | undefined
   #body: RequestBody = noBody
   #source: ByteSource | undefined
   #streaming: Stream | undefined
@@ -61,13 +82,17 @@ export class UwsExchange implements Exchange {
   start(): void {
     const req = this.#req
     if (req === undefined) return
-    const framing = framingOf(req, this.method === 'GET' || this.method === 'HEAD')
+    const host = this.#host
+    host.headers.read(req)
+    const framing = framingOf(this.method, this.path.length + this.query.length, host.headers)
     try {
       if (framing.kind === 'refused') {
-        this.#refuse(this.#host.options.refuse(framing.reason))
+        this.#refuse(host.options.refuse(framing.reason), framing.status)
       } else {
+        const turned = host.turnsAway(this)
         if (framing.kind === 'body') this.#expectBody(framing.length)
-        this.#host.options.handler(this)
+        if (turned === undefined) host.options.handler(this)
+        else this.#turnAway(turned)
       }
     } catch (error) {
       this.#fail(error)
@@ -79,9 +104,18 @@ export class UwsExchange implements Exchange {
   get remoteAddress(): string {
     if (this.#remoteAddress === undefined) {
       if (this.#aborted || this.#complete) return ''
-      this.#remoteAddress = textDecoder.decode(this.#res.getRemoteAddressAsText())
+      this.#remoteAddress = addressFromText(this.#res.getRemoteAddressAsText())
     }
     return this.#remoteAddress
+  }
+
+  get isSecure(): boolean {
+    return this.#host.isSecure
+  }
+
+  /** The library can neither demand nor show one. */
+  get certificate(): undefined {
+    return undefined
   }
 
   get aborted(): boolean {
@@ -93,20 +127,22 @@ export class UwsExchange implements Exchange {
   }
 
   header(name: string): string {
-    if (this.#headers !== undefined) return this.#headers.get(name) ?? ''
-    return this.#req?.getHeader(name) ?? ''
+    if (this.#headers !== undefined) return this.#headers.first(name)
+    return this.#req === undefined ? '' : this.#host.headers.first(name)
+  }
+
+  headerLines(name: string): readonly string[] {
+    if (this.#headers !== undefined) return this.#headers.lines(name)
+    return this.#req === undefined ? [] : this.#host.headers.lines(name)
   }
 
   detach(): void {
     if (this.#detached) return
     this.#detached = true
-    this.#host.inFlight += 1
-    const headers = new Map<string, string>()
-    this.#req?.forEach((name, value) => {
-      const before = headers.get(name)
-      headers.set(name, before === undefined ? value : `${before}, ${value}`)
-    })
-    this.#headers = headers
+    const host = this.#host
+    host.inFlight += 1
+    if (this.#req !== undefined) this.#headers = host.headers.copy()
+    host.options.admission.beginRequest(host.countsRequestAddresses ? this.remoteAddress : '')
     this.#res.onAborted(() => this.#onAborted())
   }
 
@@ -143,16 +179,29 @@ export class UwsExchange implements Exchange {
 
   // Reply and end in one, before the parser goes on to what it takes for the next request. uWS keeps
   // what fits its cork buffer and drops it at the end; so white space, which JSON may end with, fills
-  // that buffer, and the raw header lines carry the body with them.
-  #refuse(reply: Reply): void {
+  // that buffer, and the raw header lines carry the body with them. A reply to HEAD has no body, and
+  // fills it with a header.
+  #refuse(reply: Reply, status: number | undefined): void {
     this.#replied = true
     if (reply.kind === 'whole') {
-      const text = new TextDecoder().decode(reply.body) + ' '.repeat(corkBytes)
+      const filler = ' '.repeat(corkBytes)
+      const isHead = this.method === 'HEAD'
+      const text = new TextDecoder().decode(reply.body) + (isHead ? '' : filler)
       const length = Buffer.byteLength(text) + '\r\n'.length
-      this.#writeHead(reply.status, reply.headers)
-      this.#res.writeHeader('Connection', `close\r\nContent-Length: ${length}\r\n\r\n${text}`)
+      const end = isHead ? `\r\nX-Filler: ${filler}\r\n` : `\r\n\r\n${text}`
+      this.#writeHead(status ?? reply.status, reply.headers)
+      this.#res.writeHeader('Connection', `close\r\nContent-Length: ${length}${end}`)
     }
     this.#res.close()
+  }
+
+  #turnAway({ limit, closes }: TurnedAway): void {
+    const { options } = this.#host
+    options.counts.requestsRefused += 1
+    const reply = options.busy(limit)
+    // A client that is still writing sees the answer only if its body is read.
+    const closeConnection = closes && this.#body === noBody
+    this.send(reply.kind === 'whole' && closeConnection ? { ...reply, closeConnection } : reply)
   }
 
   // Within the parser's turn the library would go on to the next request on the connection, whatever
@@ -168,7 +217,8 @@ export class UwsExchange implements Exchange {
   #expectBody(length: number | undefined): void {
     // A body needs its listener before the handler returns, so such a request is detached at once.
     this.detach()
-    this.#body = new UwsBody(this.#res, length, (error) => this.#fail(error))
+    const onFault = (error: unknown): void => this.#fail(error)
+    this.#body = new UwsBody(this.#res, length, { pace: this.#host.pace, onFault })
   }
 
   #write(reply: UnstreamedReply): void {
@@ -186,8 +236,19 @@ export class UwsExchange implements Exchange {
     if (unread) res.writeHeader('Connection', 'close')
     if (length !== undefined && closes) res.endWithoutBody(length, true)
     else if (length !== undefined || reply.kind !== 'whole') this.#endWithoutBody()
-    else res.end(reply.body, closes)
+    else if (closes || reply.body === undefined || Math.random() >= checkedShare) {
+      res.end(reply.body, closes)
+    } else if (!this.#endChecked(reply.body)) return
     this.#finish()
+  }
+
+  /** Whether all of it went out; the rest is sent as the client reads on. */
+  #endChecked(body: Uint8Array): boolean {
+    const [, done] = this.#res.tryEnd(body, body.length)
+    if (done) return true
+    this.detach()
+    this.#begin(new MemorySource(body), undefined)
+    return false
   }
 
   /** What a reply to HEAD states as its length; undefined where there is a body, or no length. */
@@ -203,26 +264,37 @@ export class UwsExchange implements Exchange {
   }
 
   #writeHead(status: number, headers: HeaderBlock, length?: number): void {
-    this.#res.writeStatus(statusLines.get(status) ?? String(status))
+    const res = this.#res
+    res.writeStatus(statusLines.get(status) ?? String(status))
     // One call writes all lines: uWS copies the value as it is.
-    const lines = length === undefined ? headers.rest : headers.restWithLength(length)
-    if (headers.name !== '') this.#res.writeHeader(headers.name, lines)
+    const lines = headers.linesWith(this.#host.options.replyHeaders)
+    if (lines.name !== '') {
+      res.writeHeader(lines.name, length === undefined ? lines.rest : lines.restWithLength(length))
+    } else if (length !== undefined) {
+      res.writeHeader('Content-Length', String(length))
+    }
   }
 
   #stream(status: number, headers: HeaderBlock, source: ByteSource): void {
     this.detach()
     if (this.#body instanceof UwsBody) this.#body.discard()
+    this.#begin(source, () => this.#writeHead(status, headers))
+  }
+
+  /** `writeHead` is undefined where the head has left, and perhaps a part of the body. */
+  #begin(source: ByteSource, writeHead: (() => void) | undefined): void {
     this.#source = source
     const host = {
       res: this.#res,
       buffers: this.#host.buffers,
-      writeHead: () => this.#writeHead(status, headers),
+      pace: this.#host.pace,
+      writeHead,
       isAborted: () => this.#aborted,
       onDone: () => this.#finish(),
       onFault: (error: unknown, headSent: boolean) => this.#onStreamFault(error, headSent),
     }
     this.#streaming = new Stream(host, source)
-    this.#streaming.run()
+    if (writeHead !== undefined) this.#streaming.run()
   }
 
   #fail(error: unknown): void {
@@ -248,30 +320,14 @@ export class UwsExchange implements Exchange {
 
   #finish(): void {
     if (this.#complete) return
+    if (this.#detached) {
+      const host = this.#host
+      host.inFlight -= 1
+      const address = host.countsRequestAddresses ? this.#remoteAddress : undefined
+      host.options.admission.endRequest(address ?? '')
+    }
     this.#complete = true
-    if (this.#detached) this.#host.inFlight -= 1
+    this.#streaming?.stop()
     if (this.#streaming?.waiting !== true) this.#source?.close()
   }
-}
-
-class MemorySource implements ByteSource {
-  readonly length: number
-  readonly #bytes: Uint8Array
-
-  constructor(bytes: Uint8Array) {
-    this.length = bytes.length
-    this.#bytes = bytes
-  }
-
-  readNow(position: number, target: Uint8Array): number {
-    const part = this.#bytes.subarray(position, position + target.length)
-    target.set(part)
-    return part.length
-  }
-
-  read(position: number, target: Uint8Array): Promise<number> {
-    return Promise.resolve(this.readNow(position, target))
-  }
-
-  close(): void {}
 }

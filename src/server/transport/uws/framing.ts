@@ -1,42 +1,51 @@
 // Message framing that uWebSockets.js lets through and that two parsers could read differently.
 
-import type { HttpRequest } from 'uWebSockets.js'
+import type { RequestHeaders } from './request-headers.ts'
 
 export type Framing =
   | { readonly kind: 'none' }
   /** `length` in bytes; undefined for chunked transfer coding. */
   | { readonly kind: 'body'; readonly length: number | undefined }
-  | { readonly kind: 'refused'; readonly reason: string }
+  /** `status` where it is not the one of a bad request. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly status?: number }
+
+/** A path with its query, in characters; what clients ask for has some hundreds. */
+export const targetCharactersMax: number = 8 * 1024
+const headCharactersMax = 16 * 1024
 
 const none: Framing = { kind: 'none' }
+const longTarget = refused(`a target of more than ${targetCharactersMax} bytes`, 414)
+const longHead = refused(`headers of more than ${headCharactersMax} bytes`, 431)
+const badByte = refused('a control byte in a header')
+const manyHosts = refused('more than one Host')
 
 /**
  * How long the body is, or why nobody may guess. uWS takes the first of two differing lengths and
  * ignores transfer codings that it does not know; a proxy in front of us may not.
- * `isRead`: the method is GET or HEAD.
  * Source: RFC 9112 §3.2 and §6.3; test/contract/transport.ts.
  */
-export function framingOf(req: HttpRequest, isRead: boolean): Framing {
-  const length = req.getHeader('content-length')
-  const coding = req.getHeader('transfer-encoding')
-  // An empty header looks like an absent one, and two Hosts like one. To tell them apart costs a look
-  // at every header, which the reads, whose body nobody wants, are spared.
-  if (length === '' && coding === '' && isRead) return none
+export function framingOf(
+  method: string,
+  targetCharacters: number,
+  headers: RequestHeaders,
+): Framing {
+  if (targetCharacters > targetCharactersMax) return longTarget
+  if (headers.size > headCharactersMax) return longHead
+  if (headers.hasBadByte) return badByte
+  if (headers.hosts > 1) return manyHosts
+  if (headers.lengths === 0 && headers.codings === 0) return none
+  const body = bodyOf(headers)
+  // None of these has a meaning for a body; an empty one that is announced does no harm.
+  const takesNone = method === 'GET' || method === 'HEAD' || method === 'DELETE'
+  if (!takesNone || body.kind !== 'body') return body
+  return body.length === 0 ? none : refused(`a body with ${method}`)
+}
 
-  const lengths: string[] = []
-  const codings: string[] = []
-  let hosts = 0
-  req.forEach((name, value) => {
-    if (name === 'content-length') lengths.push(value)
-    if (name === 'transfer-encoding') codings.push(value)
-    if (name === 'host') hosts += 1
-  })
-  if (hosts > 1) return refused('more than one Host')
-  if (lengths.length === 0 && codings.length === 0) return none
-  if (lengths.length > 1) return refused('more than one Content-Length')
-  if (codings.length > 0) {
-    if (lengths.length > 0) return refused('both Content-Length and Transfer-Encoding')
-    if (codings.length > 1 || codings[0]?.trim().toLowerCase() !== 'chunked') {
+function bodyOf({ lengths, length, codings, coding }: RequestHeaders): Framing {
+  if (lengths > 1) return refused('more than one Content-Length')
+  if (codings > 0) {
+    if (lengths > 0) return refused('both Content-Length and Transfer-Encoding')
+    if (codings > 1 || coding.trim().toLowerCase() !== 'chunked') {
       return refused('a Transfer-Encoding other than chunked')
     }
     return { kind: 'body', length: undefined }
@@ -45,6 +54,6 @@ export function framingOf(req: HttpRequest, isRead: boolean): Framing {
   return { kind: 'body', length: Number(length) }
 }
 
-function refused(reason: string): Framing {
-  return { kind: 'refused', reason }
+function refused(reason: string, status?: number): Framing {
+  return status === undefined ? { kind: 'refused', reason } : { kind: 'refused', reason, status }
 }

@@ -2,6 +2,7 @@
 
 import type { HttpResponse } from 'uWebSockets.js'
 import type { ByteSource } from '../../../http/reply.ts'
+import type { Moving, PaceKeeper } from './pace.ts'
 
 const scratchBytes = 512 * 1024
 // What is read for a socket that takes little at a time.
@@ -33,19 +34,24 @@ export class StreamBuffers {
     return this.scratch.subarray(position - this.#start, this.#end - this.#start)
   }
 
-  take(): Uint8Array {
+  /** At least `bytes` long. */
+  take(bytes: number): Uint8Array {
+    if (bytes > waitBytes) return new Uint8Array(bytes)
     return this.#free.pop() ?? new Uint8Array(waitBytes)
   }
 
   give(buffer: Uint8Array): void {
-    if (this.#free.length < waitBuffersKept) this.#free.push(buffer)
+    const isUsual = buffer.length === waitBytes
+    if (isUsual && this.#free.length < waitBuffersKept) this.#free.push(buffer)
   }
 }
 
 interface StreamHost {
   readonly res: HttpResponse
   readonly buffers: StreamBuffers
-  readonly writeHead: () => void
+  readonly pace: PaceKeeper
+  /** Undefined where the head has left, and perhaps a part of the body. */
+  readonly writeHead: (() => void) | undefined
   readonly isAborted: () => boolean
   /** The last byte has been handed to the socket. */
   readonly onDone: () => void
@@ -56,7 +62,8 @@ interface StreamHost {
  * One reply body on its way. `run` starts it; the source is closed by the caller's onDone or onFault,
  * but after an abort by the read that was still under way.
  */
-export class Stream {
+export class Stream implements Moving {
+  readonly kind = 'reply'
   readonly #host: StreamHost
   readonly #source: ByteSource
   #position = 0
@@ -64,16 +71,53 @@ export class Stream {
   #readBytes = scratchBytes
   #headSent = false
   #waiting = false
+  /** The socket has refused some of it. */
+  #blocked = false
+  #blockedAt = -1
+  /** Up to where the socket has been offered bytes. TLS wants at least these again after a refusal. */
+  #offered = 0
+  #watched = false
   #over = false
 
   constructor(host: StreamHost, source: ByteSource) {
     this.#host = host
     this.#source = source
+    if (host.writeHead !== undefined) return
+    this.#headSent = true
+    this.#offered = source.length
+    this.#position = host.res.getWriteOffset()
+    host.res.onWritable((offset) => this.#onWritable(offset))
+    this.#block()
   }
 
   /** True while a read owns its buffer and the source. */
   get waiting(): boolean {
     return this.#waiting
+  }
+
+  movedBytes(): number | undefined {
+    return this.#blocked ? this.#position : undefined
+  }
+
+  // The kernel tells of room only when there is much of it. A client that reads slowly makes none for
+  // longer than uWS would wait; writing again takes what room there is, and starts its wait anew.
+  onTick(): void {
+    const isStill = this.#blocked && this.#blockedAt === this.#position
+    this.#blockedAt = this.#position
+    if (isStill && !this.#waiting && !this.#over && !this.#host.isAborted()) {
+      this.#onWritable(this.#host.res.getWriteOffset())
+    }
+  }
+
+  cut(): void {
+    this.#over = true
+    this.#host.res.close()
+  }
+
+  /** It has ended, well or not. */
+  stop(): void {
+    this.#over = true
+    if (this.#watched) this.#host.pace.forget(this)
   }
 
   run(): void {
@@ -104,7 +148,8 @@ export class Stream {
     const { buffers } = this.#host
     const held = buffers.held(this, this.#position)
     if (held !== undefined) return held
-    const target = this.#bounded(buffers.scratch.subarray(0, this.#readBytes))
+    const bytes = Math.max(this.#readBytes, this.#offered - this.#position)
+    const target = this.#bounded(buffers.scratch.subarray(0, bytes))
     const read = this.#source.readNow(this.#position, target)
     if (read === undefined) return undefined
     buffers.hold(this, this.#position, this.#position + read)
@@ -117,7 +162,7 @@ export class Stream {
   }
 
   #wait(): void {
-    const buffer = this.#host.buffers.take()
+    const buffer = this.#host.buffers.take(this.#offered - this.#position)
     const reading = this.#source.read(this.#position, this.#bounded(buffer))
     this.#waiting = true
     reading
@@ -150,9 +195,10 @@ export class Stream {
     let done = false
     const isFirst = !this.#headSent
     this.#headSent = true
+    this.#offered = this.#position + chunk.length
     if (isFirst) res.onWritable((offset) => this.#onWritable(offset))
     res.cork(() => {
-      if (isFirst) this.#host.writeHead()
+      if (isFirst) this.#host.writeHead?.()
       ;[ok, done] = res.tryEnd(chunk, this.#source.length)
     })
     if (done) {
@@ -160,8 +206,17 @@ export class Stream {
       this.#host.onDone()
       return false
     }
-    this.#position += chunk.length
+    this.#position = ok ? this.#position + chunk.length : res.getWriteOffset()
+    if (ok) this.#blocked = false
+    else this.#block()
     return ok
+  }
+
+  #block(): void {
+    this.#blocked = true
+    if (this.#watched) return
+    this.#watched = true
+    this.#host.pace.watch(this)
   }
 
   // The socket says how far it really came. It will take about as much the next time.
@@ -170,6 +225,7 @@ export class Stream {
     this.#writableAt = offset
     this.#readBytes = Math.min(scratchBytes, Math.max(readBytesMin, taken))
     this.#position = offset
+    this.#blocked = false
     if (!this.#waiting) this.run()
     return true
   }
