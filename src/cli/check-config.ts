@@ -49,7 +49,7 @@ export function warningsOf(config: Config): readonly string[] {
   return [...policyWarnings(config), ...tlsWarnings(config), ...others]
 }
 
-function policyWarnings({ global, listeners, repositories }: Config): readonly string[] {
+function policyWarnings({ global, listeners, repositories, tls }: Config): readonly string[] {
   const policy = global.accessPolicy
   if (policy === undefined) {
     const given = repositories.some(({ accessPolicy }) => accessPolicy !== undefined)
@@ -61,8 +61,9 @@ function policyWarnings({ global, listeners, repositories }: Config): readonly s
   }
   if (policy.rules.length > 0) return []
   if (policy.default === 'deny') return ['the access policy denies everything']
+  const isRequired = tls?.clientCaBundle !== undefined && tls.clientAuth === 'required'
   return listeners.flatMap((listener) =>
-    listener.kind === 'tcp' && !isLoopback(listener.address)
+    listener.kind === 'tcp' && !isLoopback(listener.address) && !(listener.tls && isRequired)
       ? [`whoever can reach ${listener.address} may pull, push and delete`]
       : [],
   )

@@ -138,6 +138,15 @@ describe('TLS', needsOpenssl, () => {
     copyFileSync(pki.clientCa.certificateFile, join(at, 'client-ca.pem'))
   })
 
+  test('a registry that is open to those with a certificate alone is not warned of', async () => {
+    const everywhere = file('everywhere.toml', '[server]\nbind_address = "::"\n')
+    const ca = 'client_ca_bundle = "tls/client-ca.pem"'
+    const required = await check(base, open, everywhere, tls(ca, 'client_auth = "required"'))
+    assert.equal(required.err.length, 1)
+    const optional = await check(base, open, everywhere, tls(ca))
+    assert.equal(optional.err[0], 'warning: whoever can reach :: may pull, push and delete')
+  })
+
   test('files that fit together are fine, and print to the same configuration', async () => {
     const mtls = tls('client_ca_bundle = "tls/client-ca.pem"', 'client_auth = "required"')
     const { code, out, err } = await check(base, open, mtls)
