@@ -140,7 +140,7 @@ describe('the figures of the kernel', () => {
           queues.refresh()
           return queued === 0
         })
-        assert.equal(bytesReceived(client), total)
+        await until('all is read', () => bytesReceived(client) === total)
         stop()
       })
     })
@@ -159,7 +159,10 @@ describe('the figures of the kernel', () => {
   })
 
   test('a connection without addresses cannot be looked up', () => {
-    assert.equal(new KernelQueues().watch({} as Socket, assert.fail), undefined)
+    assert.equal(
+      new KernelQueues().watch({} as Socket, () => {}),
+      undefined,
+    )
   })
 })
 

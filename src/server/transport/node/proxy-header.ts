@@ -1,5 +1,7 @@
 // The header of the PROXY protocol, version 2, as bytes. Source: haproxy proxy-protocol.txt §2.2.
 
+import { SocketAddress } from 'node:net'
+
 /** What a header says, and how many bytes it takes. */
 export interface ProxyHeader {
   readonly bytes: number
@@ -51,25 +53,9 @@ function clientOf(bytes: Buffer, family: number): string {
   return ipv6Text(bytes.subarray(fixedBytes, fixedBytes + 16))
 }
 
-/** As RFC 5952 has it, so that one client has one name; mapped IPv4 as IPv4. */
-function ipv6Text(address: Buffer): string {
-  const groups: number[] = []
-  for (let at = 0; at < 16; at += 2) groups.push(address.readUInt16BE(at))
-  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
-    return address.subarray(12).join('.')
-  }
-  const { start, length } = longestZeros(groups)
-  const text = (part: readonly number[]): string => part.map((each) => each.toString(16)).join(':')
-  if (length < 2) return text(groups)
-  return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`
-}
-
-function longestZeros(groups: readonly number[]): { start: number; length: number } {
-  let best = { start: 0, length: 0 }
-  let start = 0
-  groups.forEach((group, at) => {
-    if (group !== 0) start = at + 1
-    else if (at + 1 - start > best.length) best = { start, length: at + 1 - start }
-  })
-  return best
+/** As the system writes it, so that one client has one name; mapped IPv4 as IPv4. */
+function ipv6Text(bytes: Buffer): string {
+  const groups = bytes.toString('hex').match(/..../g) ?? []
+  const { address } = new SocketAddress({ address: groups.join(':'), family: 'ipv6' })
+  return address.replace(/^::ffff:(?=[0-9.]+$)/, '')
 }
