@@ -85,11 +85,7 @@ export class UwsBody implements RequestBody, Moving {
     return this.#paused || this.#ended || this.#aborted ? undefined : this.#bytes
   }
 
-  // The handler's end starts the library's own wait for more, which would end a connection that we keep
-  // waiting; pausing stops it.
-  onTick(): void {
-    if (this.#paused && !this.#ended && !this.#aborted) this.#res.pause()
-  }
+  onTick(): void {}
 
   cut(): void {
     this.#res.close()

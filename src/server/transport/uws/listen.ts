@@ -23,6 +23,8 @@ import { SwapBudget } from './swap-budget.ts'
 export const uwsProblem: string | undefined = problem
 
 const roomCheckMs = 100
+// So many connections without a place are told so; what comes on top is closed at once.
+const turnedAwayMin = 256
 
 /** Source: DESIGN "Transports". Errors: as `Transport`, and an assertion where `uwsProblem` is set. */
 export const listenUws: Transport = async (options: TransportOptions): Promise<Listener> => {
@@ -156,7 +158,7 @@ class UwsListener implements Listener {
     return new Door(tls, this.#busyHost, {
       onOpen: (door, res) => {
         this.#options.counts.connectionsRefused += 1
-        if (door.connections > connectionsMax) res.close()
+        if (door.connections > Math.max(connectionsMax, turnedAwayMin)) res.close()
       },
       onClose: (door) => this.#release(door),
     })

@@ -9,7 +9,7 @@ export interface Moving {
   readonly kind: 'body' | 'reply'
   /** Bytes so far; undefined while the client waits for us. */
   movedBytes(): number | undefined
-  /** Called at each tick: a chance to keep the native library from deciding for itself. */
+  /** Called at each tick, before its bytes are asked for. */
   onTick(): void
   cut(): void
 }
@@ -38,6 +38,7 @@ export class PaceKeeper {
   readonly #now: () => number
   readonly #moving = new Map<Moving, Progress | undefined>()
   readonly #tickMs: number
+  #tickedAt = 0
   #timer: NodeJS.Timeout | undefined
 
   /** `now`: a clock that never goes back, in ms. */
@@ -51,7 +52,9 @@ export class PaceKeeper {
 
   watch(moving: Moving): void {
     this.#moving.set(moving, undefined)
-    this.#timer ??= setInterval(() => this.tick(), this.#tickMs).unref()
+    if (this.#timer !== undefined) return
+    this.#tickedAt = this.#now()
+    this.#timer = setInterval(() => this.tick(), this.#tickMs).unref()
   }
 
   /** It has ended, well or by an abort. */
@@ -72,7 +75,11 @@ export class PaceKeeper {
 
   tick(): void {
     const now = this.#now()
-    for (const moving of [...this.#moving.keys()]) {
+    // What clients sent while this process was busy is read after this tick: that time is not theirs.
+    const lateMs = Math.max(0, now - this.#tickedAt - this.#tickMs)
+    this.#tickedAt = now
+    for (const [moving, progress] of [...this.#moving]) {
+      if (progress !== undefined) forgive(progress, lateMs)
       moving.onTick()
       // It may have ended just now.
       if (this.#moving.has(moving)) this.#judge(moving, now)
@@ -112,6 +119,12 @@ function beginning(bytes: number, now: number): Progress {
     ...{ graceBytes: bytes, graceAt: now },
     ...{ nativeBytes: bytes, nativeAt: now },
   }
+}
+
+function forgive(progress: Progress, ms: number): void {
+  progress.movedAt += ms
+  progress.graceAt += ms
+  progress.nativeAt += ms
 }
 
 function note(progress: Progress, bytes: number, now: number): void {
