@@ -159,12 +159,21 @@ async function eachAlone(
   run: (request: string, scene: TransportScene) => Promise<void>,
 ): Promise<void> {
   const failures: string[] = []
-  await Promise.all(
-    Object.entries(cases).map(([name, request]) =>
-      withTransport(way, takeAll, (scene) => run(request, scene)).catch((error) =>
-        failures.push(`${name}: ${error}`),
-      ),
-    ),
-  )
+  const one = ([name, request]: [string, string]): Promise<unknown> => {
+    const runAs = way.can.isFooledBy.includes(name) ? servesOn : run
+    return withTransport(way, takeAll, (scene) => runAs(request, scene)).catch((error) =>
+      failures.push(`${name}: ${error}`),
+    )
+  }
+  await Promise.all(Object.entries(cases).map(one))
   assert.deepEqual(failures, [])
+}
+
+/** What the parser takes for good can only be answered; it must at least harm nobody else. */
+async function servesOn(request: string, { open }: TransportScene): Promise<void> {
+  const [client, other] = [await open(), await open()]
+  client.write(Buffer.from(request + behind, 'latin1'))
+  other.write(requestHead('GET', '/'))
+  assert.equal((await other.reply()).status, 200)
+  await client.reply()
 }

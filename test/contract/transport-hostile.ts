@@ -132,6 +132,13 @@ export function parserCases(target: HostileTarget): RequestTable {
     'a Content-Length ended by a line feed': sized(`${length}\nX: y`),
     'a header line without a colon': bare('Content-Length'),
     'a header without a name': bare(': value'),
+    'a header without a name before Content-Length': sized(': value', length),
+    'a header without a name before Transfer-Encoding': coded(': v', 'Transfer-Encoding: chunked'),
+    'a header without a name before Host': whole(
+      `DELETE ${remove} HTTP/1.1`,
+      ': v',
+      `Host: ${host}`,
+    ),
     'a control byte in a header name': bare('X-\u0001Y: z'),
     'a space in a header name': bare('X Y: z'),
     'a NUL in a header value': bare('X-Y: \u0000'),
@@ -161,16 +168,16 @@ export function parserCases(target: HostileTarget): RequestTable {
 }
 
 function overlongCases(get: string, host: string): RequestTable {
-  const mebibytes = 2 * 1024 * 1024
+  const many = 256 * 1024
   const head = (...lines: Lines): string => requestOf('GET', get, host, lines)
   return {
     'headers of 17 KiB': head(`X-Large: ${'a'.repeat(17 * 1024)}`),
-    'headers of 2 MiB': head(`X-Large: ${'a'.repeat(mebibytes)}`),
-    'ten thousand headers': head(...Array.from({ length: 10_000 }, (_none, at) => `X-${at}: y`)),
+    'headers of 256 KiB': head(`X-Large: ${'a'.repeat(many)}`),
+    'five thousand headers': head(...Array.from({ length: 5_000 }, (_none, at) => `X-${at}: y`)),
     'a target of 17 KiB': requestOf('GET', `${get}${'a'.repeat(17 * 1024)}`, host, []),
-    'a target of 2 MiB': requestOf('GET', `${get}${'a'.repeat(mebibytes)}`, host, []),
-    'headers without an end': `${head().slice(0, -2)}${'X: y\r\n'.repeat(200_000)}`,
-    'a method without an end': 'A'.repeat(mebibytes),
+    'a target of 256 KiB': requestOf('GET', `${get}${'a'.repeat(many)}`, host, []),
+    'headers without an end': `${head().slice(0, -2)}${'X: y\r\n'.repeat(40_000)}`,
+    'a method without an end': 'A'.repeat(many),
   }
 }
 
@@ -202,7 +209,23 @@ export function brokenChunks(body: string): RequestTable {
     'a NUL in a chunk size': `${size}\u0000${rest}`,
     'a line feed in a chunk extension': `${size};a=\nb${rest}`,
     'a chunk extension that hides a chunk': `${size};\n0\r\n${rest}`,
-    'a chunk extension without an end': `${size};${'a'.repeat(1024 * 1024)}`,
+    'a chunk extension without an end': `${size};${'a'.repeat(256 * 1024)}`,
     'a last chunk ended by a line feed': after('\r\n0\n\r\n'),
   }
 }
+
+/** Cases of the tables above that uWebSockets.js takes for good requests, out of our reach. */
+export const uwsIsFooledBy: readonly string[] = [
+  // It stops looking at headers there.
+  'a header without a name',
+  'a header without a name before Content-Length',
+  'a header without a name before Transfer-Encoding',
+  // It skips two bytes behind a chunk's size and behind its data, whatever they are.
+  'a chunk shorter than announced',
+  'a chunk size of two numbers',
+  'nothing behind a chunk',
+  'a line feed behind a chunk size',
+  'a line feed behind a chunk',
+  'a NUL in a chunk size',
+  'a last chunk ended by a line feed',
+]

@@ -34,6 +34,15 @@ async function peerSeen(client: RawConnection): Promise<string> {
 }
 
 export function proxiedContract(way: Way): void {
+  if (!way.can.readsProxyHeaders) {
+    test('a listener behind a PROXY header does not start', async () => {
+      const listening = withTransport(way, tellsPeer, async () => {}, trusting)
+      await assert.rejects(listening, /PROXY/)
+    })
+    describeUnasked(way)
+    return
+  }
+  describeUnasked(way)
   describeTrusted(way)
   describeDropped(way)
   describeBounds(way)
@@ -139,7 +148,9 @@ function describeDropped(way: Way): void {
     }
     await withTransport(way, tellsPeer, run, trusting)
   })
+}
 
+function describeUnasked(way: Way): void {
   test('without the option a header is no request', async () => {
     const run = async ({ open, handled }: TransportScene): Promise<void> => {
       const client = await open({ preamble: proxyHeader() })
@@ -193,7 +204,7 @@ export function proxiedTlsContract(way: Way, materials: Materials): void {
     }
     const options = { ...trusting, tls: materials.server }
     const listening = withTransport(way, tellsPeer, run, options)
-    if (way.can.readsCertificates) await listening
+    if (way.can.readsProxyHeaders) await listening
     else await assert.rejects(listening, /PROXY/i)
   })
 }

@@ -23,8 +23,12 @@ export interface Capabilities {
   readonly answersGarbage: boolean
   /** Handshakes are counted: full, resumed and failed. */
   readonly countsHandshakes: boolean
-  /** Client certificates, TLS 1.3 alone, and a PROXY header ahead of TLS. */
+  /** Client certificates, and TLS 1.3 alone; else such a listener does not start. */
   readonly readsCertificates: boolean
+  /** PROXY protocol, ahead of TLS too; else such a listener does not start. */
+  readonly readsProxyHeaders: boolean
+  /** Hostile requests by name which its parser, out of our reach, takes for good ones. */
+  readonly isFooledBy: readonly string[]
 }
 
 /** An adapter, and what every listener of its cases is given beyond `defaultOptions`. */

@@ -4,7 +4,7 @@
 import { describe } from 'node:test'
 import type { Transport } from '../../src/server/transport/exchange.ts'
 import { needsOpenssl } from '../support/pki.ts'
-import { abortsContract } from './transport-aborts.ts'
+import { abortsContract, lateAbortsContract } from './transport-aborts.ts'
 import { admissionContract } from './transport-admission.ts'
 import { bodiesContract } from './transport-bodies.ts'
 import { framingContract } from './transport-framing.ts'
@@ -60,4 +60,5 @@ function requestsContract(name: string, way: Way): void {
 function waitingContract(name: string, way: Way): void {
   describe(`${name}: framing`, together, () => framingContract(way))
   describe(`${name}: pace`, together, () => paceContract(way))
+  describe(`${name}: late aborts`, together, () => lateAbortsContract(way))
 }

@@ -197,6 +197,11 @@ function lineCases({ put, get, hidden }: SmugglingTarget): Readonly<Record<strin
     'an escaped request in the query': message(`GET ${get}?x=${escaped} HTTP/1.1`, []),
     'an absolute target': message(`GET http://other.test${get} HTTP/1.1`, []),
     'a target with a space': message(`GET ${get} ${get} HTTP/1.1`, []),
+    'a header without a name before a length': message(
+      `PUT ${put} HTTP/1.1`,
+      [': x', length],
+      hidden,
+    ),
     'two Hosts': message(`GET ${get} HTTP/1.1`, ['Host: other.test']),
     'a Host with a request': message(`GET ${get} HTTP/1.1`, [`X: y${crlf}Host : other.test`]),
     'an upgrade': message(

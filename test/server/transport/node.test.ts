@@ -23,6 +23,8 @@ transportContract('node', listenNode, {
   answersGarbage: true,
   countsHandshakes: true,
   readsCertificates: true,
+  readsProxyHeaders: true,
+  isFooledBy: [],
 })
 
 const ok = (exchange: Exchange): void => exchange.send(whole('ok'))

@@ -3,6 +3,7 @@
 import { describe } from 'node:test'
 import { listenUws, uwsProblem } from '../../../src/server/transport/uws/listen.ts'
 import { transportContract } from '../../contract/transport.ts'
+import { uwsIsFooledBy } from '../../contract/transport-hostile.ts'
 import { needsThat } from '../../support/tools.ts'
 
 describe('uws', needsThat(uwsProblem === undefined ? [] : [uwsProblem]), () => {
@@ -11,5 +12,7 @@ describe('uws', needsThat(uwsProblem === undefined ? [] : [uwsProblem]), () => {
     answersGarbage: false,
     countsHandshakes: false,
     readsCertificates: false,
+    readsProxyHeaders: false,
+    isFooledBy: uwsIsFooledBy,
   })
 })
