@@ -11,17 +11,22 @@ export interface Invocation {
   readonly files: readonly string[]
   /** The command's own flags that were given, by their long names. */
   readonly flags: ReadonlySet<string>
+  /** The command's own options that were given, with their values. */
+  readonly options: Readonly<Record<string, string | undefined>>
   readonly cwd: string
   readonly terminal: Terminal
 }
 
 export interface Command {
+  /** One word, or two where several commands share the first. */
   readonly name: string
   readonly summary: string
   /** The paragraphs of `keelson <name> --help` after its first line. */
   readonly help: string
   /** Flags besides the common ones, with what they do. */
   readonly flags: Readonly<Record<string, string>>
+  /** Options that take a value: what stands for it in the help, and what it does. */
+  readonly options?: Readonly<Record<string, readonly [value: string, meaning: string]>>
   /** Resolves to the exit code, of those that `exitCodes` names. */
   run(invocation: Invocation): Promise<number>
 }

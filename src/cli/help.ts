@@ -29,9 +29,15 @@ ${exitHelp}`
 }
 
 /** The text of `keelson COMMAND --help`. */
-export function commandHelp({ name, summary, help, flags }: Command): string {
-  const own = Object.entries(flags).map(([flag, meaning]) => [`--${flag}`, meaning] as const)
-  return `Usage: keelson [-c FILE]... ${name}${own.map(([form]) => ` [${form}]`).join('')}
+export function commandHelp({ name, summary, help, flags, options = {} }: Command): string {
+  const own = [
+    ...Object.entries(flags).map(([flag, meaning]) => [`--${flag}`, meaning] as const),
+    ...Object.entries(options).map(([option, [value, meaning]]) => {
+      return [`--${option} ${value}`, meaning] as const
+    }),
+  ]
+  const usage = own.length > 3 ? ' [OPTION]...' : own.map(([form]) => ` [${form}]`).join('')
+  return `Usage: keelson [-c FILE]... ${name}${usage}
 
 keelson ${name}: ${summary}.
 

@@ -5,15 +5,17 @@ import { checkConfig } from './check-config.ts'
 import { type Command, exitCodes, type Terminal } from './command.ts'
 import { doctor } from './doctor.ts'
 import { commandHelp, generalHelp } from './help.ts'
+import { policyLint, policyTest } from './policy.ts'
 import { server } from './serve.ts'
 import { productVersion } from './version.ts'
 
 /** Every command of this version. */
-export const commands: readonly Command[] = [server, checkConfig, doctor]
+export const commands: readonly Command[] = [server, checkConfig, doctor, policyTest, policyLint]
 
 interface CommandLine {
   readonly files: readonly string[]
   readonly flags: ReadonlySet<string>
+  readonly options: Readonly<Record<string, string>>
   readonly words: readonly string[]
 }
 
@@ -27,17 +29,16 @@ export async function runCommandLine(
 ): Promise<number> {
   const line = parseLine(args)
   if (typeof line === 'string') return refuse(line, terminal)
-  const { files, words } = line
+  const { files, options, words } = line
   const flags = new Set(line.flags)
   if (flags.delete('version')) {
     terminal.out(`keelson ${productVersion()}\n`)
     return exitCodes.ok
   }
   const wantsHelp = flags.delete('help')
-  const [name, surplus] = words
-  const command = commands.find((candidate) => candidate.name === name)
+  const command = commandOf(words)
   if (command === undefined) {
-    if (name !== undefined) return refuse(unknownCommand(name), terminal)
+    if (words[0] !== undefined) return refuse(unknownCommand(words), terminal)
     if (!wantsHelp) return refuse('a command is missing', terminal)
     terminal.out(generalHelp(commands))
     return exitCodes.ok
@@ -46,14 +47,24 @@ export async function runCommandLine(
     terminal.out(commandHelp(command))
     return exitCodes.ok
   }
+  const { name } = command
+  const surplus = words[name.split(' ').length]
   if (surplus !== undefined) return refuse(`${name} takes no argument '${surplus}'`, terminal)
-  const foreign = [...flags].find((flag) => !Object.hasOwn(command.flags, flag))
+  const own = { ...command.flags, ...command.options }
+  const given = [...flags, ...Object.keys(options)]
+  const foreign = given.find((option) => !Object.hasOwn(own, option))
   if (foreign !== undefined) return refuse(`${name} takes no option '--${foreign}'`, terminal)
-  return command.run({ files, flags, cwd, terminal })
+  return command.run({ files, flags, options, cwd, terminal })
+}
+
+function commandOf(words: readonly string[]): Command | undefined {
+  const pair = words.slice(0, 2).join(' ')
+  return commands.find(({ name }) => name === pair || name === words[0])
 }
 
 function parseLine(args: readonly string[]): CommandLine | string {
   const ownFlags = commands.flatMap((command) => Object.keys(command.flags))
+  const ownOptions = commands.flatMap((command) => Object.keys(command.options ?? {}))
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -63,10 +74,17 @@ function parseLine(args: readonly string[]): CommandLine | string {
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
         ...Object.fromEntries(ownFlags.map((flag) => [flag, { type: 'boolean' as const }])),
+        ...Object.fromEntries(ownOptions.map((option) => [option, { type: 'string' as const }])),
       },
     })
     const { config = [], ...rest } = values
-    return { files: config, flags: new Set(Object.keys(rest)), words: positionals }
+    const options: Record<string, string> = {}
+    const flags = new Set<string>()
+    for (const [name, value] of Object.entries(rest)) {
+      if (typeof value === 'string') options[name] = value
+      else flags.add(name)
+    }
+    return { files: config, flags, options, words: positionals }
   } catch (error) {
     // Node's message is one or two sentences; the first says what was not understood.
     if (error instanceof Error && 'code' in error) return error.message.split('. ', 1)[0] ?? ''
@@ -74,12 +92,17 @@ function parseLine(args: readonly string[]): CommandLine | string {
   }
 }
 
-function unknownCommand(name: string): string {
+function unknownCommand(words: readonly string[]): string {
+  const [first = ''] = words
+  const family = commands.filter(({ name }) => name.startsWith(`${first} `))
+  if (family.length > 0) {
+    return `'${first}' is one of: ${family.map(({ name }) => `'${name}'`).join(', ')}`
+  }
   const nearest = nearestName(
-    name,
+    first,
     commands.map((command) => command.name),
   )
-  return `'${name}' is not a command${nearest === undefined ? '' : `: did you mean '${nearest}'?`}`
+  return `'${first}' is not a command${nearest === undefined ? '' : `: did you mean '${nearest}'?`}`
 }
 
 function refuse(message: string, terminal: Terminal): number {

@@ -7,6 +7,7 @@ import { knownActions } from './variables.ts'
 
 /** Errors: Refusal at the first literal that `request.action` is compared with and cannot be. */
 export function checkActionNames(node: ASTNode): void {
+  checkActionPart(node)
   for (const literal of comparedWithAction(node)) {
     if (literal.op !== 'value' || typeof literal.args !== 'string') continue
     if (knownActions.includes(literal.args)) continue
@@ -34,6 +35,22 @@ function comparedWithAction(node: ASTNode): readonly ASTNode[] {
     default:
       return []
   }
+}
+
+const partTests: Readonly<Record<string, (name: string, part: string) => boolean>> = {
+  startsWith: (name, start) => name.startsWith(start),
+  endsWith: (name, end) => name.endsWith(end),
+  contains: (name, part) => name.includes(part),
+}
+
+function checkActionPart(node: ASTNode): void {
+  if (node.op !== 'rcall' || !isAction(node.args[1])) return
+  const [method, , [literal]] = node.args
+  const isPart = Object.hasOwn(partTests, method) ? partTests[method] : undefined
+  if (isPart === undefined || literal?.op !== 'value' || typeof literal.args !== 'string') return
+  const { args: part, pos } = literal
+  if (knownActions.some((name) => isPart(name, part))) return
+  throw new Refusal(`${method}('${part}') holds for no action`, pos)
 }
 
 function isAction(node: ASTNode): boolean {
