@@ -30,6 +30,8 @@ export interface CertificateOptions {
   readonly extendedKeyUsage?: string
   /** Hexadecimal, an even number of digits; default 15 random bytes. */
   readonly serial?: string
+  /** True: nothing but the signature tells the issuer from another of the same name. */
+  readonly withoutKeyIdentifiers?: boolean
 }
 
 /** One issued certificate: paths of its files, and what is in them. */
@@ -217,9 +219,10 @@ export class Authority {
     const name = `${kind}-${this.#count}`
     const { request, keyFile } = await requestFor(this.folder, name, options)
     const certificateFile = join(this.folder, `${name}.pem`)
-    const { sans = [], extendedKeyUsage = '' } = options
+    const { sans = [], extendedKeyUsage = '', withoutKeyIdentifiers = false } = options
     const extensions = ['basicConstraints=CA:FALSE', 'keyUsage=digitalSignature']
     if (extendedKeyUsage !== '') extensions.push(`extendedKeyUsage=${extendedKeyUsage}`)
+    if (withoutKeyIdentifiers) extensions.push(...withoutIdentifiers)
     if (sans.length > 0) extensions.push('subjectAltName=@sans', '[sans]', ...sans.map(sanLine))
     await this.sign({ options, request, certificateFile, extensions })
     const pem = await readFile(certificateFile, 'utf8')
@@ -326,6 +329,8 @@ async function encrypt(keyFile: string, passphrase: string): Promise<void> {
   const pem = key.export({ type: 'pkcs8', format: 'pem', cipher, passphrase })
   await writeFile(keyFile, pem, { mode: 0o600 })
 }
+
+const withoutIdentifiers = ['subjectKeyIdentifier=none', 'authorityKeyIdentifier=none']
 
 function sanLine(san: string, index: number): string {
   const colon = san.indexOf(':')

@@ -87,6 +87,10 @@ describe('looking again at a client certificate', needsOpenssl, () => {
     assert.equal(certificateRefusal(client, await trusting([other]), Date.now()), unknown)
     const rogue = await pki.rogueCa()
     assert.equal(certificateRefusal(client, await trusting([rogue]), Date.now()), unknown)
+    const bare = await pki.clientCa.clientCertificate({ withoutKeyIdentifiers: true })
+    const bareX509 = new X509Certificate(bare.pem)
+    assert.equal(certificateRefusal(bareX509, plain, Date.now()), undefined)
+    assert.equal(certificateRefusal(bareX509, await trusting([rogue]), Date.now()), unknown)
     const both = await trusting([rogue, pki.clientCa])
     assert.equal(certificateRefusal(client, both, Date.now()), undefined)
   })
@@ -116,6 +120,22 @@ describe('looking again at a client certificate', needsOpenssl, () => {
       assert.equal(resumed.issuerCertificate, undefined)
     })
   })
+
+  test('trusts no root that the client sent', async () => {
+    const intermediate = await pki.clientCa.intermediate('Sent CA')
+    const leaf = await intermediate.clientCertificate()
+    const other = await trusting([await pki.authority('Other CA')])
+    const withRoot = { ...leaf, bundlePem: leaf.bundlePem + pki.clientCa.pem }
+    await withPeers(withRoot, plain, (full) => {
+      assert.equal(full.issuerCertificate?.issuerCertificate?.raw.length, rootLength())
+      assert.equal(certificateRefusal(full, plain, Date.now()), undefined)
+      assert.match(certificateRefusal(full, other, Date.now()) ?? '', /its issuer leads to no CA/)
+    })
+  })
+
+  function rootLength(): number {
+    return new X509Certificate(pki.clientCa.pem).raw.length
+  }
 
   test('leaves to a resumed session what the same CAs and lists have proved', async () => {
     const intermediate = await pki.clientCa.intermediate('Sent CA')

@@ -110,6 +110,34 @@ describe('the TLS keeper', needsOpenssl, () => {
     assert.equal(keeper.status().reloadFailures, 0)
   })
 
+  test('follows a link to another folder, and what is written there later', async () => {
+    const folder = await ownFolder('live')
+    const archives = [await ownFiles(scene, 'one-'), await ownFiles(scene, 'two-')] as const
+    const link = async (index: 0 | 1): Promise<void> => {
+      for (const name of ['certificate', 'key'] as const) {
+        await symlink(archives[index][name], join(folder, `${name}.next`))
+        await rename(join(folder, `${name}.next`), join(folder, name))
+      }
+    }
+    await link(0)
+    const { keeper, clock } = await kept({
+      serverCertificateBundle: join(folder, 'certificate'),
+      serverPrivateKey: join(folder, 'key'),
+    })
+    for (const [index, write] of [
+      [1, () => link(1)],
+      [2, () => Promise.resolve()],
+    ] as const) {
+      const next = await pki.serverCa.serverCertificate()
+      await writeFile(archives[1].certificate, next.bundlePem)
+      await writeFile(archives[1].key, next.keyPem)
+      await write()
+      await afterWatch(clock)
+      await until('the new files are taken', () => keeper.status().reloads === index)
+      assert.equal(keeper.material.certificateBundle, next.pem)
+    }
+  })
+
   test('keeps the old set while a new one is half written', async () => {
     const { keeper, clock, log, renewals, certificate, key } = await keptCopy()
     const first = keeper.material

@@ -173,8 +173,12 @@ describe('loading TLS files', needsOpenssl, () => {
 
     test('whose issuer has the right name and another key', async () => {
       const namesake = await pki.authority('Server CA')
-      const serverCertificateBundle = await writeScene(scene, pki.server.pem + namesake.pem)
-      await refuses({ serverCertificateBundle }, /was not issued by/)
+      for (const withoutKeyIdentifiers of [false, true]) {
+        const made = await pki.serverCa.serverCertificate({ withoutKeyIdentifiers })
+        const serverCertificateBundle = await writeScene(scene, made.pem + namesake.pem)
+        const over = { serverCertificateBundle, serverPrivateKey: made.keyFile }
+        await refuses(over, /was not issued by/)
+      }
     })
 
     test('that is for clients', async () => {
