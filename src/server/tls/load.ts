@@ -140,6 +140,10 @@ function checkWithOpenssl(files: TlsFiles, material: TlsMaterial): void {
     const remedy = 'use RSA keys of at least 2048 bits, or ECDSA keys'
     throw new TlsFileError(files.serverCertificateBundle, reason, remedy)
   }
+  if (/(?:^|:)TLS_/.test(material.ciphers)) {
+    const remedy = 'leave them out: TLS 1.3 always has all of its own'
+    throw new TlsFileError('server.tls.ciphers', 'it names suites of TLS 1.3', remedy)
+  }
   try {
     createSecureContext({ ciphers: material.ciphers })
   } catch (error) {

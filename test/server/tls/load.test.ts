@@ -232,7 +232,8 @@ describe('loading TLS files', needsOpenssl, () => {
       await refuses({ clientCrls: ['/absent'] }, /client_crls: there is no CA bundle/)
     })
 
-    test('with suites that OpenSSL does not know', async () => {
+    test('with suites that OpenSSL does not know, or that are not for TLS 1.2', async () => {
+      await refuses({ ciphers: 'ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256' }, /TLS 1.3/)
       await refuses({ ciphers: 'ECDHE-NOTHING' }, /server.tls.ciphers: OpenSSL knows none/)
     })
   })
