@@ -175,5 +175,5 @@ async function servesOn(request: string, { open }: TransportScene): Promise<void
   client.write(Buffer.from(request + behind, 'latin1'))
   other.write(requestHead('GET', '/'))
   assert.equal((await other.reply()).status, 200)
-  await client.reply()
+  await client.reply().catch(() => undefined)
 }

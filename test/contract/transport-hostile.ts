@@ -220,9 +220,10 @@ export const uwsIsFooledBy: readonly string[] = [
   'a header without a name',
   'a header without a name before Content-Length',
   'a header without a name before Transfer-Encoding',
-  // It skips two bytes behind a chunk's size and behind its data, whatever they are.
+  // It skips two bytes behind a chunk's size and data, whatever they are, and takes no size for 0.
   'a chunk shorter than announced',
   'a chunk size of two numbers',
+  'garbage behind a chunk',
   'nothing behind a chunk',
   'a line feed behind a chunk size',
   'a line feed behind a chunk',
