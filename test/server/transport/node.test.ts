@@ -71,6 +71,15 @@ describe('node: refusals', () => {
     })
   })
 
+  test('headers are all seen, however many', async () => {
+    const many = Array.from({ length: 2500 }, () => 'a:b')
+    await withClient(listenNode, ok, async (client, { handled }) => {
+      client.write(requestHead('GET', '/', ...many, 'Host: other'))
+      assert.equal((await client.reply()).status, 400)
+      assert.deepEqual(handled, [])
+    })
+  })
+
   test('a client that sends requests without end and without reading is cut', async () => {
     await withClient(
       listenNode,
