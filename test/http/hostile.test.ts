@@ -190,26 +190,12 @@ for (const { name, ...options } of setups('alone', 'node')) {
       assert.deepEqual(await dump.lines(), untouched)
     })
 
-    test('what is no request gets no service, and what follows it neither', async () => {
+    test('what is no request stores nothing, hides no request, and ends the connection', async () => {
       const untouched = await dump.lines()
       // At the same time, since some parsers only close when their patience ends.
-      await eachAtOnce(without(parserCases(target), known), async (request) => {
+      await eachAtOnce(without({ ...parserCases(target), ...broken() }, known), async (request) => {
         const client = await RawConnection.open(product.server.port)
         client.write(Buffer.from(request + smuggled, 'latin1'))
-        const reply = await client.reply({ deadlineMs: silenceMs }).catch(() => undefined)
-        if (reply !== undefined) assert.ok(reply.status >= 400, `status ${reply.status}`)
-        await client.over(silenceMs)
-        assert.equal(client.pendingBytes, 0)
-      })
-      assert.deepEqual(await dump.lines(), untouched)
-    })
-
-    test('chunks that cannot be trusted store nothing, and hide no request', async () => {
-      const untouched = await dump.lines()
-      const head = raw('PUT', target.put, 'Transfer-Encoding: chunked')
-      await eachAtOnce(without(brokenChunks(target.body), known), async (chunks) => {
-        const client = await RawConnection.open(product.server.port)
-        client.write(Buffer.from(head + chunks + smuggled, 'latin1'))
         const reply = await client.reply({ deadlineMs: silenceMs }).catch(() => undefined)
         if (reply !== undefined) assert.ok(reply.status >= 400, `status ${reply.status}`)
         await client.over(silenceMs)
@@ -263,6 +249,13 @@ const target = {
 const smuggled = raw('DELETE', target.remove)
 // A parser may close without a word, when its idle timer runs out.
 const silenceMs = 15_000
+
+/** Requests whose chunks cannot be trusted. */
+function broken(): RequestTable {
+  const head = raw('PUT', target.put, 'Transfer-Encoding: chunked')
+  const cases = Object.entries(brokenChunks(target.body))
+  return Object.fromEntries(cases.map(([name, chunks]) => [name, head + chunks]))
+}
 
 function without(cases: RequestTable, names: readonly string[]): RequestTable {
   return Object.fromEntries(Object.entries(cases).filter(([name]) => !names.includes(name)))
