@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { BasicUser } from './authenticate/basic.ts'
 import { createAuthenticator } from './authenticate/create.ts'
+import { loadUsers } from './authenticate/users.ts'
 import { type Authorize, createAuthorize } from './authorize/authorize.ts'
 import { compilePolicies } from './authorize/policy/compile.ts'
 import { ConfigError } from './config/problem.ts'
@@ -108,6 +109,7 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
   const authenticator = createAuthenticator({
     users: basicUsers(config),
     verifyPassword: credentials.verifyPassword,
+    oidc: undefined,
     counts: logins,
     onLogin: (login) => logLogin(login, log),
     now: Date.now,
@@ -155,8 +157,10 @@ function createPolicy(config: Config, log: Logger): Authorize {
   })
 }
 
-function basicUsers(_config: Config): readonly BasicUser[] {
-  return []
+function basicUsers(config: Config): readonly BasicUser[] {
+  const { users, problems } = loadUsers(config.auth)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return users
 }
 
 async function openTls(config: Config, log: Logger): Promise<TlsKeeper | undefined> {

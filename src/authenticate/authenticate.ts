@@ -1,14 +1,16 @@
-// Request → Identity: a client certificate, user name and password, both, or nobody.
+// Request → Identity: a client certificate, a token or a password, both, or nobody.
 
 import type { ClientCertificate } from '../http/client-certificate.ts'
 import { OciError } from '../oci/error.ts'
 import type { AuthCounts, AuthResult } from '../telemetry/auth-counts.ts'
 import { parseAuthorization } from './authorization.ts'
-import type { BasicOutcome, BasicUser, BasicUsers } from './basic.ts'
+import type { BasicUsers } from './basic.ts'
 import { challenge } from './challenge.ts'
+import { combine } from './combine.ts'
 import type { CredentialCache } from './credential-cache.ts'
 import type { FailedLogins } from './failed-logins.ts'
 import { anonymous, type Identity } from './identity.ts'
+import { type OidcProviders, TokenRefusal } from './oidc/contract.ts'
 
 /** The parts of a request that say who sent it. */
 export interface Credentials {
@@ -16,64 +18,76 @@ export interface Credentials {
   header(name: string): string
 }
 
-/** What is known of a credential that was checked; `user` is undefined where it was wrong. */
+type Method = 'basic' | 'oidc' | 'unknown'
+
+/** What is known of a credential that was looked at. */
 export interface Remembered {
-  readonly user: BasicUser | undefined
-  readonly identity: Identity
+  readonly method: Method
+  /** Undefined where it was wrong. */
+  readonly identity: Identity | undefined
+  /** Wall clock, in ms since the epoch; the identity is nobody's from then on. */
+  readonly expiresAtMs: number | undefined
+  /** A wrong one that is refused at once, wherever it is shown. */
+  readonly refusal: OciError | undefined
 }
 
-/** For the audit log. Never carries a password. */
+/** For the audit log. Never carries a password or a token. */
 export interface LoginEvent {
-  readonly method: 'basic'
+  readonly method: Method
   readonly result: AuthResult
-  readonly reason: BasicOutcome['result'] | 'too-many-failures' | 'error'
+  readonly reason: string
   readonly id: string | null
-  readonly username: string
+  readonly username: string | null
   readonly address: string
 }
 
 export interface AuthenticatorOptions {
   readonly basic: BasicUsers
+  readonly oidc: OidcProviders
   readonly cache: CredentialCache<Remembered>
   readonly failures: FailedLogins
   readonly counts: AuthCounts
   readonly onLogin: (event: LoginEvent) => void
+  /** Wall clock, in ms. */
+  readonly now: () => number
 }
 
-interface Login {
+interface Password {
   readonly username: string
   readonly password: string
-  readonly key: string
-  readonly address: string
 }
 
 // How long a checked credential need not be checked again. A wrong one soon may: the client that
 // repeats it must not cost a hash each time, and nothing is let in by it.
 const goodForMs = 5 * 60_000
 const badForMs = 10_000
-const nobody: Remembered = Object.freeze({ user: undefined, identity: anonymous })
 
 /**
  * One per runtime: a new configuration starts with nothing remembered.
- * Source: seeds "Fail-Closed Design"; RFC 7617.
+ * Source: seeds "Fail-Closed Design"; RFC 7617, RFC 6750.
  */
 export class Authenticator {
   readonly #options: AuthenticatorOptions
   readonly #underWay = new Map<string, Promise<Remembered>>()
-  // One identity for all requests of a connection, so that later stages can keep what they know of it.
-  readonly #certified = new WeakMap<ClientCertificate, Map<Identity, Identity>>()
+  readonly #hasMethods: boolean
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options
+    this.#hasMethods = options.basic.size > 0 || options.oidc.names.size > 0
+  }
+
+  /** Whether credentials in a header could help: only then is a client asked for them. */
+  get hasMethods(): boolean {
+    return this.#hasMethods
   }
 
   /**
-   * At once where nothing has to be hashed. A wrong password leaves what else the request shows, a
-   * certificate or nobody; but with `isLogin`, where the client asks whether it may log in at all, it is
-   * refused, and so is a request without any credential, since clients take a 200 to mean that none
-   * is needed.
+   * At once where nothing has to be hashed or verified. A wrong password leaves what else the request
+   * shows, a certificate or nobody; but with `isLogin`, where the client asks whether it may log in at
+   * all, it is refused, and so is a request without any credential, since clients take a 200 to mean
+   * that none is needed. A wrong token is refused wherever it is shown.
    * Errors: OciError UNAUTHORIZED (401), TOOMANYREQUESTS (429) after many wrong guesses, UNAVAILABLE
-   * (503) where too many logins wait; thrown, or the promise rejects.
+   * (503) where too many logins wait or a provider is away; thrown, or the promise rejects.
    */
   authenticate(
     request: Credentials,
@@ -81,113 +95,139 @@ export class Authenticator {
     address: () => string,
   ): Identity | Promise<Identity> {
     const { certificate } = request
-    const { basic, cache } = this.#options
-    const authorization = basic.size === 0 ? '' : request.header('authorization')
+    const authorization = this.#hasMethods ? request.header('authorization') : ''
     if (authorization === '') {
-      if (isLogin && basic.size > 0 && certificate === undefined) throw unauthorized()
-      return this.#with(certificate, anonymous)
+      if (isLogin && this.#hasMethods && certificate === undefined) throw unauthorized()
+      return combine(certificate, anonymous)
     }
-    const key = cache.keyOf(authorization)
-    const known = cache.get(key)
+    const key = this.#options.cache.keyOf(authorization)
+    const known = this.#options.cache.get(key)
     if (known !== undefined && !this.#hasExpired(known)) {
       this.#count(known)
-      return this.#settle(known, certificate, isLogin)
+      return settle(known, certificate, isLogin)
     }
-    const parsed = parseAuthorization(authorization)
-    if (parsed.scheme !== 'basic') return this.#settle(nobody, certificate, isLogin)
-    const login = { ...parsed, key, address: address() }
-    return this.#check(login).then((found) => this.#settle(found, certificate, isLogin))
-  }
-
-  #settle(
-    found: Remembered,
-    certificate: ClientCertificate | undefined,
-    isLogin: boolean,
-  ): Identity {
-    if (found.user === undefined && isLogin) throw unauthorized()
-    return this.#with(certificate, found.identity)
-  }
-
-  #with(certificate: ClientCertificate | undefined, identity: Identity): Identity {
-    if (certificate === undefined) return identity
-    let known = this.#certified.get(certificate)
-    if (known === undefined) {
-      known = new Map()
-      this.#certified.set(certificate, known)
-    }
-    const before = known.get(identity)
-    if (before !== undefined) return before
-    const authMethod = identity.authMethod === 'anonymous' ? 'mtls' : identity.authMethod
-    const certified: Identity = Object.freeze({ ...identity, certificate, authMethod })
-    // A connection mostly has one user; one that tries thousands must not fill the memory.
-    if (known.size >= 16) known.clear()
-    known.set(identity, certified)
-    return certified
+    const checking = this.#once(key, () => this.#check(authorization, address()))
+    return checking.then((found) => settle(found, certificate, isLogin))
   }
 
   // Single flight: the same credential on many connections costs one hash.
-  #check(login: Login): Promise<Remembered> {
-    const before = this.#underWay.get(login.key)
+  #once(key: string, check: () => Promise<Remembered>): Promise<Remembered> {
+    const before = this.#underWay.get(key)
     if (before !== undefined) return before
-    const checking = this.#checkOnce(login).finally(() => this.#underWay.delete(login.key))
-    this.#underWay.set(login.key, checking)
+    const checking = check()
+      .then((found) => {
+        const isGood = found.identity !== undefined
+        this.#options.cache.set(key, found, isGood ? goodForMs : badForMs)
+        return found
+      })
+      .finally(() => this.#underWay.delete(key))
+    this.#underWay.set(key, checking)
     return checking
   }
 
-  async #checkOnce(login: Login): Promise<Remembered> {
-    const { basic, cache, failures } = this.#options
-    const waitMs = failures.waitMs(login.address, login.username)
+  async #check(authorization: string, address: string): Promise<Remembered> {
+    const { basic, oidc } = this.#options
+    const parsed = parseAuthorization(authorization)
+    if (parsed.scheme === 'basic') {
+      const { username, password } = parsed
+      if (oidc.names.has(username)) return this.#checkToken(password, username, address)
+      return this.#checkPassword(parsed, address)
+    }
+    if (parsed.scheme === 'bearer' && oidc.names.size > 0) {
+      return this.#checkToken(parsed.token, undefined, address)
+    }
+    const method = basic.size > 0 ? 'basic' : 'unknown'
+    this.#tell(method, 'failure', 'malformed', anonymous, address)
+    return wrong('unknown', undefined)
+  }
+
+  async #checkPassword({ username, password }: Password, address: string): Promise<Remembered> {
+    const { basic, failures } = this.#options
+    const guess = { ...anonymous, username }
+    const waitMs = failures.waitMs(address, username)
     if (waitMs > 0) {
-      this.#tell(login, 'refused', 'too-many-failures', null)
+      this.#tell('basic', 'refused', 'too-many-failures', guess, address)
       throw tooManyFailures(waitMs)
     }
     // Counted before it is known to be wrong: guesses sent at once must not all go through.
-    failures.add(login.address, login.username)
-    let outcome: BasicOutcome
+    failures.add(address, username)
+    const outcome = await basic.check(username, password).catch((error: unknown) => {
+      failures.forgive(address, username)
+      this.#tell('basic', 'unavailable', 'error', guess, address)
+      throw error
+    })
+    if (outcome.result !== 'success') {
+      this.#tell('basic', 'failure', outcome.result, guess, address)
+      return wrong('basic', undefined)
+    }
+    failures.forgive(address, username)
+    failures.clear(username)
+    const { id, groups, expiresAtMs } = outcome.user
+    const identity: Identity = { ...anonymous, id, username, groups, authMethod: 'basic' }
+    this.#tell('basic', 'success', 'success', identity, address)
+    return right('basic', identity, expiresAtMs)
+  }
+
+  async #checkToken(
+    token: string,
+    provider: string | undefined,
+    address: string,
+  ): Promise<Remembered> {
+    const nobody = { ...anonymous, id: provider ?? null }
     try {
-      outcome = await basic.check(login.username, login.password)
+      const { identity, expiresAtMs } = await this.#options.oidc.verify(token, provider)
+      this.#tell('oidc', 'success', 'success', identity, address)
+      return right('oidc', identity, expiresAtMs)
     } catch (error) {
-      failures.forgive(login.address, login.username)
-      this.#tell(login, 'unavailable', 'error', null)
+      const isWrong = error instanceof OciError && error.status === 401
+      const reason = reasonOf(error)
+      this.#tell('oidc', isWrong ? 'failure' : 'unavailable', reason, nobody, address)
+      if (isWrong) return wrong('oidc', error)
       throw error
     }
-    if (outcome.result !== 'success') {
-      this.#tell(login, 'failure', outcome.result, null)
-      cache.set(login.key, nobody, badForMs)
-      return nobody
-    }
-    const { user } = outcome
-    failures.forgive(login.address, login.username)
-    failures.clear(login.username)
-    const found: Remembered = Object.freeze({ user, identity: identityOf(user) })
-    this.#tell(login, 'success', 'success', user.id)
-    cache.set(login.key, found, goodForMs)
-    return found
   }
 
-  #hasExpired({ user }: Remembered): boolean {
-    return user !== undefined && this.#options.basic.isExpired(user)
+  #hasExpired({ expiresAtMs }: Remembered): boolean {
+    return expiresAtMs !== undefined && expiresAtMs <= this.#options.now()
   }
 
-  #count({ user }: Remembered): void {
-    this.#options.counts.add('basic', user === undefined ? 'failure' : 'success')
+  #count({ method, identity }: Remembered): void {
+    this.#options.counts.add(method, identity === undefined ? 'failure' : 'success')
   }
 
-  #tell(login: Login, result: AuthResult, reason: LoginEvent['reason'], id: string | null): void {
-    const { username, address } = login
-    this.#options.counts.add('basic', result)
-    this.#options.onLogin({ method: 'basic', result, reason, id, username, address })
+  #tell(
+    method: Method,
+    result: AuthResult,
+    reason: string,
+    { id, username }: Pick<Identity, 'id' | 'username'>,
+    address: string,
+  ): void {
+    this.#options.counts.add(method, result)
+    this.#options.onLogin({ method, result, reason, id, username, address })
   }
 }
 
-function identityOf(user: BasicUser): Identity {
-  return Object.freeze({
-    ...anonymous,
-    id: user.id,
-    username: user.username,
-    groups: user.groups,
-    authMethod: 'basic',
-  })
+function settle(
+  found: Remembered,
+  certificate: ClientCertificate | undefined,
+  isLogin: boolean,
+): Identity {
+  if (found.refusal !== undefined) throw found.refusal
+  if (found.identity === undefined && isLogin) throw unauthorized()
+  return combine(certificate, found.identity ?? anonymous)
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof OciError ? error.cause : undefined
+  return cause instanceof TokenRefusal ? cause.problem : 'error'
+}
+
+function right(method: Method, identity: Identity, expiresAtMs: number | undefined): Remembered {
+  return { method, identity: Object.freeze(identity), expiresAtMs, refusal: undefined }
+}
+
+function wrong(method: Method, refusal: OciError | undefined): Remembered {
+  return { method, identity: undefined, expiresAtMs: undefined, refusal }
 }
 
 function unauthorized(): OciError {

@@ -1,14 +1,18 @@
 // Puts the authenticator of a runtime together from what the configuration says.
 
+import { OciError } from '../oci/error.ts'
 import type { AuthCounts } from '../telemetry/auth-counts.ts'
 import { Authenticator, type LoginEvent } from './authenticate.ts'
 import { type BasicUser, BasicUsers, type VerifyPassword } from './basic.ts'
 import { CredentialCache } from './credential-cache.ts'
 import { FailedLogins } from './failed-logins.ts'
+import type { OidcProviders } from './oidc/contract.ts'
 
 export interface AuthenticatorParts {
   readonly users: readonly BasicUser[]
   readonly verifyPassword: VerifyPassword
+  /** Undefined where there are none. */
+  readonly oidc: OidcProviders | undefined
   readonly counts: AuthCounts
   readonly onLogin: (event: LoginEvent) => void
   /** Wall clock, in ms. */
@@ -21,13 +25,19 @@ export interface AuthenticatorParts {
 const credentialsMax = 16_384
 const guessersMax = 16_384
 
+const noProviders: OidcProviders = {
+  names: new Set(),
+  verify: () => Promise.reject(new OciError('UNAUTHORIZED')),
+  status: () => ({ providers: [], clockJumps: 0 }),
+  close: () => Promise.resolve(),
+}
+
 export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
-  const { users, verifyPassword, counts, onLogin, now, elapsed } = parts
+  const { users, verifyPassword, oidc, counts, onLogin, now, elapsed } = parts
   return new Authenticator({
     basic: new BasicUsers({ users, verify: verifyPassword, now }),
     cache: new CredentialCache({ entriesMax: credentialsMax, now: elapsed }),
     failures: new FailedLogins({ entriesMax: guessersMax, now: elapsed }),
-    counts,
-    onLogin,
+    ...{ oidc: oidc ?? noProviders, counts, onLogin, now },
   })
 }

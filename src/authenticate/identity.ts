@@ -3,7 +3,7 @@
 import type { ClientCertificate } from '../http/client-certificate.ts'
 
 /** What proved the identity; `mtls` where a client certificate alone did. */
-export type AuthMethod = 'anonymous' | 'mtls' | 'basic'
+export type AuthMethod = 'anonymous' | 'mtls' | 'basic' | 'oidc'
 
 /** Absent parts are null. The client's address is not part of it: one identity has many. */
 export interface Identity {

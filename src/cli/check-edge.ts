@@ -1,5 +1,5 @@
-// What check-config finds beyond the configuration files: rules that do not compile, TLS files that
-// cannot be used or soon cannot.
+// What check-config finds beyond the configuration files: rules that do not compile, passwords that are
+// no hashes, TLS files that cannot be used or soon cannot.
 import { locateKey } from '../config/locate.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import { type Config, schema, type TlsConfig } from '../config/schema.ts'
@@ -18,9 +18,11 @@ export async function checkEdge(
   // Loaded here, so that the other commands start without the policy engine.
   const { compilePolicies } = await import('../authorize/policy/compile.ts')
   const { problems } = compilePolicies(config.global.accessPolicy, config.repositories)
+  const { loadUsers } = await import('../authenticate/users.ts')
+  const users = loadUsers(config.auth)
   const isUsed = config.listeners.some((listener) => listener.tls)
   const tls = config.tls && isUsed ? await checkTls(config.tls, files, now) : nothing
-  return { problems: [...problems, ...tls.problems], warnings: tls.warnings }
+  return { problems: [...problems, ...users.problems, ...tls.problems], warnings: tls.warnings }
 }
 
 const nothing: EdgeFindings = { problems: [], warnings: [] }

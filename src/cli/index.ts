@@ -1,6 +1,7 @@
 // The table of commands, and the one place that understands the command line.
 import { parseArgs } from 'node:util'
 import { nearestName } from '../config/hint.ts'
+import { argon } from './argon.ts'
 import { checkConfig } from './check-config.ts'
 import { type Command, exitCodes, type Terminal } from './command.ts'
 import { doctor } from './doctor.ts'
@@ -10,7 +11,14 @@ import { server } from './serve.ts'
 import { productVersion } from './version.ts'
 
 /** Every command of this version. */
-export const commands: readonly Command[] = [server, checkConfig, doctor, policyTest, policyLint]
+export const commands: readonly Command[] = [
+  server,
+  checkConfig,
+  doctor,
+  argon,
+  policyTest,
+  policyLint,
+]
 
 interface CommandLine {
   readonly files: readonly string[]

@@ -41,9 +41,12 @@ export class CheckedTables {
   }
 
   /** The tables right below a table that the user names. */
-  children(parent: string): readonly TableValues[] {
+  children(...parent: readonly string[]): readonly TableValues[] {
     return [...this.#read.tables.values()].filter(
-      ({ path, place }) => path.length === 2 && path[0] === parent && place !== undefined,
+      ({ path, place }) =>
+        path.length === parent.length + 1 &&
+        parent.every((name, i) => path[i] === name) &&
+        place !== undefined,
     )
   }
 

@@ -1,6 +1,7 @@
 // Makes the Config of the checked tables: what one key means for another, and derived defaults.
 import { join } from 'node:path'
 import { CheckedTables } from './checked-tables.ts'
+import { composeAuth } from './compose-auth.ts'
 import { composePolicy, composeRepositories } from './compose-policy.ts'
 import { composeListeners, composeTls, refuseForTransport } from './compose-server.ts'
 import type { ConfigProblem } from './problem.ts'
@@ -32,6 +33,7 @@ export function composeConfig(
     tls,
     limits: tables.values('server.limits'),
     headers: tables.values('server.headers'),
+    auth: composeAuth(tables),
     global: {
       ...tables.values('global'),
       accessPolicy: composePolicy(tables, ['global', 'access_policy']),

@@ -34,6 +34,7 @@ export type Entry =
   | Row<'networks', readonly string[]>
   | Row<'secret', string>
   | Row<'expressions', readonly string[]>
+  | Row<'time', string>
 
 /** One table of the TOML file. */
 export interface Section {
@@ -42,6 +43,8 @@ export interface Section {
   readonly alternative?: boolean
   /** An array of tables: each `[[…]]` of the file is one of them. */
   readonly list?: boolean
+  /** Tables whose last name the user chooses; this stands for it in docs. */
+  readonly named?: string
   readonly keys: { readonly [key: string]: Entry }
 }
 
@@ -49,7 +52,7 @@ type ValueOfKind<E extends Entry> = E extends { readonly kind: 'boolean' }
   ? boolean
   : E extends { readonly kind: 'choice'; readonly of: readonly (infer Choice)[] }
     ? Choice
-    : E extends { readonly kind: 'integer' | 'duration' | 'size' | 'mode' }
+    : E extends { readonly kind: 'integer' | 'duration' | 'size' | 'mode' | 'time' }
       ? number
       : E extends { readonly kind: 'integer-or-auto' }
         ? number | 'auto'

@@ -2,7 +2,11 @@
 
 /** Names that later versions may give a meaning; a name stands for the tables below it too. */
 export const unsupportedNames: readonly string[] = [
-  'auth',
+  'auth.gateway',
+  'auth.ldap',
+  'auth.opa',
+  'auth.token_service',
+  'auth.webhook',
   'blob_store.s3',
   'metadata_store.postgres',
   'redis',

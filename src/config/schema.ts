@@ -1,6 +1,7 @@
 // The one table of configuration keys. Types, defaults, bounds, errors, the example file and
 // docs/configuration.md all come from it.
 import type { Section, SectionValues } from './entry.ts'
+import { authSchema } from './schema-auth.ts'
 import { serverSchema } from './schema-server.ts'
 import type { Secret } from './secret.ts'
 import type { Place } from './source.ts'
@@ -265,8 +266,9 @@ const registrySchema = {
   },
 } as const
 
-export const schema: typeof serverSchema & typeof registrySchema = {
+export const schema: typeof serverSchema & typeof authSchema & typeof registrySchema = {
   ...serverSchema,
+  ...authSchema,
   ...registrySchema,
 }
 
@@ -325,6 +327,23 @@ export interface RepositoryConfig {
   readonly accessPolicy: AccessPolicy | undefined
 }
 
+/** One `[auth.identity.<id>]`. */
+export interface IdentityConfig {
+  readonly id: string
+  readonly username: string
+  /** A hash, though kept like a password: it can be guessed at. */
+  readonly password: Secret
+  readonly groups: readonly string[]
+  readonly passwordExpires: number | undefined
+  /** Of the password's key. */
+  readonly place: Place
+}
+
+export interface AuthConfig {
+  readonly identities: readonly IdentityConfig[]
+  readonly htpasswd: string | undefined
+}
+
 export type BlobStoreConfig =
   | ({ readonly kind: 'fs' } & SchemaValues<'blob_store.fs'>)
   | { readonly kind: 'memory' }
@@ -345,6 +364,7 @@ export interface Config {
   readonly limits: SchemaValues<'server.limits'>
   readonly headers: SchemaValues<'server.headers'>
   /** `accessPolicy` undefined: no table, so that every request is denied. */
+  readonly auth: AuthConfig
   readonly global: SchemaValues<'global'> & { readonly accessPolicy: AccessPolicy | undefined }
   readonly repositories: readonly RepositoryConfig[]
   readonly blobStore: BlobStoreConfig

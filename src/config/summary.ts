@@ -26,6 +26,9 @@ const places: { readonly [Path in keyof Schema]: (config: Config) => readonly Va
     tls ? [{ ...tls, minVersion: tls.minVersion === 'TLSv1.3' ? '1.3' : '1.2' }] : [],
   'server.limits': (config) => [config.limits],
   'server.headers': (config) => [config.headers],
+  auth: ({ auth }) => (auth.htpasswd === undefined ? [] : [{ htpasswd: auth.htpasswd }]),
+  // Below, under the names that the user chose.
+  'auth.identity': () => [],
   global: (config) => [config.global],
   'global.access_policy': ({ global }) => policyRows(global.accessPolicy),
   'blob_store.fs': ({ blobStore }) => (blobStore.kind === 'fs' ? [blobStore] : []),
@@ -54,7 +57,12 @@ export function formatConfig(config: Config): string {
     const section = schema['global.access_policy']
     return rows.map((values) => formatTable(`${path}.access_policy`, section, values))
   })
-  return [...tables, ...repositories].join('\n')
+  const identities = config.auth.identities.map((identity) =>
+    formatTable(dottedName(['auth', 'identity', identity.id]), schema['auth.identity'], {
+      ...identity,
+    }),
+  )
+  return [...tables, ...identities, ...repositories].join('\n')
 }
 
 function formatTable(path: string, section: Section, values: Values): string {
@@ -70,6 +78,7 @@ function formatTable(path: string, section: Section, values: Values): string {
 export function formatValue(kind: Entry['kind'], value: unknown): string {
   if (kind === 'duration' && typeof value === 'number') return `"${formatDuration(value)}"`
   if (kind === 'size' && typeof value === 'number') return `"${formatSize(value)}"`
+  if (kind === 'time' && typeof value === 'number') return `"${new Date(value).toISOString()}"`
   if (kind === 'mode' && typeof value === 'number')
     return `"0${value.toString(8).padStart(3, '0')}"`
   if (value instanceof Secret && value.reference !== undefined) return value.reference

@@ -52,7 +52,8 @@ export function readTables(
 ): ReadTables {
   const reader = new Reader(env, problems)
   for (const [name, section] of sections()) {
-    if (!section.list) reader.tables.set(name, unwritten(name.split('.'), section))
+    if (!section.list && section.named === undefined)
+      reader.tables.set(name, unwritten(name.split('.'), section))
   }
   const { tables, section } = allowedAtTop
   const allowed = { section, tables: new Map(tables).set('repository', repositories(root)) }
@@ -112,6 +113,10 @@ class Reader implements ReadTables {
   }
 
   #readBelow(node: Node, path: readonly string[], allowed: Allowed): void {
+    if (allowed.section.named !== undefined) {
+      this.#readNamed(node, path, allowed)
+      return
+    }
     if (!allowed.section.list) {
       if (node.kind === 'table') this.read(node, path, allowed)
       else this.#problems.push(unfit(node, path, 'a table'))
@@ -123,6 +128,20 @@ class Reader implements ReadTables {
       this.lists.set(name, items)
     } else if (node.kind === 'table' || !isEmptyArray(node.value)) {
       this.#problems.push(unfit(node, path, `an array of tables, [[${name}]]`))
+    }
+  }
+
+  // What the user names is an ordinary table with the keys of the section.
+  #readNamed(node: Node, path: readonly string[], { section, tables }: Allowed): void {
+    const { named: _, ...plain } = section
+    if (node.kind !== 'table') {
+      this.#problems.push(unfit(node, path, `tables, [${dottedName(path)}.<${section.named}>]`))
+      return
+    }
+    for (const [name, child] of node.entries) {
+      const childPath = [...path, name]
+      if (child.kind === 'table') this.read(child, childPath, { section: plain, tables })
+      else this.#problems.push(unfit(child, childPath, 'a table'))
     }
   }
 

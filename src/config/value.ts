@@ -36,6 +36,8 @@ export function parseValue(entry: Entry, written: unknown, file: string): unknow
       return parseMode(written)
     case 'secret':
       return parseSecretSource(written, file)
+    case 'time':
+      return parseTime(written)
     case 'expressions':
     case 'networks':
     case 'paths':
@@ -72,6 +74,8 @@ export function describeExpected(entry: Entry): string {
       return 'an octal mode in quotes, such as `"0660"`'
     case 'secret':
       return 'a string, or one of `{ env = "NAME" }`, `{ file = "PATH" }`, `{ credential = "NAME" }`'
+    case 'time':
+      return 'a date and time with an offset, such as `2030-01-31T12:00:00Z`'
     case 'expressions':
       return 'an array of strings'
     case 'networks':
@@ -143,6 +147,16 @@ function parseMode(written: unknown): number | undefined {
   return typeof written === 'string' && /^0?[0-7]{3}$/.test(written)
     ? Number.parseInt(written, 8)
     : undefined
+}
+
+// TOML has dates of its own; with no offset they would mean another moment on each host.
+function parseTime(written: unknown): number | undefined {
+  const text = written instanceof Date ? written.toISOString() : written
+  if (typeof text !== 'string') return undefined
+  if (!/^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text))
+    return undefined
+  const time = Date.parse(text.replace(' ', 'T'))
+  return Number.isNaN(time) ? undefined : time
 }
 
 type ItemKind = 'expressions' | 'networks' | 'paths'

@@ -54,6 +54,7 @@ function scene(users: readonly BasicUser[] = [user], verify?: VerifyPassword): S
       hashed.push(password)
       return verify?.(hash, password) ?? Promise.resolve(hash === `hash of ${password}`)
     },
+    oidc: undefined,
     counts,
     onLogin: (event) => events.push(event),
     now: () => nowMs,

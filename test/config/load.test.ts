@@ -52,6 +52,7 @@ describe('defaults', () => {
       },
       repositories: [],
       blobStore: { kind: 'fs', rootDir: '/srv/registry' },
+      auth: { identities: [], htpasswd: undefined },
       metadataStore: { kind: 'lmdb', path: '/srv/registry/_keelson/metadata' },
       storage: { durability: 'fsync', sharing: 'exclusive' },
       ingest: {
@@ -131,7 +132,7 @@ describe('refusals', () => {
         ].join('\n'),
       ),
       [
-        '0.toml:1: prot: is not a known key: expected one of server, global, blob_store, metadata_store, storage, ingest, gc, cache, log, admin, repository',
+        '0.toml:1: prot: is not a known key: expected one of server, auth, global, blob_store, metadata_store, storage, ingest, gc, cache, log, admin, repository',
         '0.toml:1: blob_store: is missing: expected one of [blob_store.fs], [blob_store.memory]',
         '0.toml:2: servr: is not a known table: did you mean server?',
         '0.toml:4: server.portt: is not a known key: did you mean server.port?',
@@ -149,7 +150,7 @@ describe('refusals', () => {
     ['redis', '[redis]\nurl = "redis://127.0.0.1"'],
     ['blob_store.s3', '[blob_store.s3]\nbucket = "b"'],
     ['metadata_store.postgres', '[metadata_store.postgres]\nurl = "x"'],
-    ['auth', '[auth.identity.a]\nusername = "a"'],
+    ['auth.ldap', '[auth.ldap]\nurl = "ldap://a"'],
   ] as const) {
     test(`${name} is refused as not supported by this version`, () => {
       const problems = problemsOf(`${store}${text}`)

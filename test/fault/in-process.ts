@@ -78,7 +78,12 @@ export class InProcess {
     this.#pipeline = new Pipeline({
       ...{ registry, authorize, log },
       authenticator: createAuthenticator({
-        ...{ users: [], verifyPassword: () => Promise.resolve(false), counts: new AuthCounts() },
+        ...{
+          oidc: undefined,
+          users: [],
+          verifyPassword: () => Promise.resolve(false),
+          counts: new AuthCounts(),
+        },
         ...{ onLogin: () => undefined, now: Date.now, elapsed: () => performance.now() },
       }),
       clientAddress: (exchange) => exchange.remoteAddress,

@@ -90,6 +90,7 @@ export const layers: readonly Layer[] = [
       'src/runtime.ts',
       'src/config',
       'src/telemetry',
+      'src/authenticate',
       'src/authorize',
       'src/doctor',
       'src/server/tls',
@@ -97,7 +98,7 @@ export const layers: readonly Layer[] = [
       'src/server/transport/uws/listen.ts',
       'workers/credentials.ts',
     ],
-    types: ['src/authenticate', 'src/route'],
+    types: ['src/route'],
   },
   { room: 'src/main.ts', imports: ['src/cli'], types: [] },
 ]
@@ -112,9 +113,6 @@ export const packageOwners: Readonly<Record<string, string>> = {
   'smol-toml': 'src/config',
   '@marcbachmann/cel-js': 'src/authorize/policy',
   re2js: 'src/authorize/policy',
-  '@peculiar/asn1-x509': 'src/server/tls',
-  '@peculiar/asn1-schema': 'src/server/tls',
-  '@peculiar/asn1-ocsp': 'src/server/tls',
   pino: 'src/telemetry',
   'prom-client': 'src/telemetry',
 }
