@@ -87,10 +87,10 @@ function transportFor(
 
 // What uWebSockets.js cannot do. Source: DESIGN "Transports".
 function whyNode(listener: ListenerConfig, tls: TlsConfig | undefined): string | undefined {
+  if (listener.proxyProtocol) return 'it cannot tell whose PROXY header it reads'
   if (!listener.tls) return undefined
   if (tls?.clientCaBundle !== undefined) return 'it cannot read or require client certificates'
   if (tls?.minVersion === 'TLSv1.3') return 'it cannot refuse TLS 1.2'
-  if (listener.proxyProtocol) return 'it reads a PROXY header only inside TLS'
   return undefined
 }
 
