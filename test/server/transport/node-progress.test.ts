@@ -81,9 +81,15 @@ describe('the rules of pace', () => {
     assert.equal(cutAfter(shared, rate(0)), 14)
   })
 
-  test('an idle connection lasts its time; empty lines prolong it once, by the time of a head', () => {
+  test('an idle connection lasts its time, and with its first byte a head has its time', () => {
     assert.equal(cutAfter(always('idle'), rate(0)), 65)
-    assert.equal(cutAfter(always('idle'), rate(2)), 80)
+    const from = (start: number) => (seconds: number) => Math.max(0, seconds - start)
+    assert.equal(cutAfter(always('idle'), from(60)), 61 + 15)
+    assert.equal(cutAfter(always('idle'), rate(1)), 1 + 15)
+    const oneByte = (seconds: number): number => (seconds < 60 ? 0 : 1)
+    assert.equal(cutAfter(always('idle'), oneByte), 60 + 15)
+    assert.equal(cutAfter(always('first'), rate(1)), 15)
+    assert.equal(cutAfter(always('first'), rate(0)), 15)
   })
 
   test('another request starts the clocks anew', () => {

@@ -8,6 +8,8 @@ import { bytesAccepted, bytesReceived } from './socket-bytes.ts'
 
 export interface Moment {
   readonly turn: Turn
+  /** Of requests, in bytes, without TLS. */
+  readonly heard: number
   /** The request that it is about. */
   readonly subject: unknown
   /** Some clients send their whole body before they look at the reply: then both count. */
@@ -49,13 +51,14 @@ export class ConnectionPace {
     this.#doubt = undefined
   }
 
-  #look({ turn, subject, isReceiving }: Moment, elapsedMs: number): SlowPhase | undefined {
+  #look({ turn, subject, heard, isReceiving }: Moment, elapsedMs: number): SlowPhase | undefined {
     const doubt = this.#doubt
     // The clocks start anew with a doubt, and stand still until there is something to judge by.
     const about = doubt ?? subject
-    const received = turn !== 'reply' || isReceiving ? bytesReceived(this.#raw) : 0
+    const received = isReceiving ? bytesReceived(this.#raw) : 0
     if (turn !== 'reply') {
-      return this.#progress.look({ turn, subject: about, moved: received }, elapsedMs)
+      const moved = turn === 'body' ? received : heard
+      return this.#progress.look({ turn, subject: about, moved }, elapsedMs)
     }
     const taken = doubt === undefined ? bytesAccepted(this.#raw) : doubt.takenBytes
     const moved = received + (taken ?? 0)

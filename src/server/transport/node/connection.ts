@@ -116,7 +116,8 @@ export class Connection implements ExchangeOwner {
     const phase = this.#pace.check(this.#moment(), elapsedMs)
     if (phase === undefined) return
     this.#options.counts.closedSlow[phase] += 1
-    this.reset()
+    if (phase === 'headers') this.onGarbage('headers took too long', 408)
+    else this.reset()
   }
 
   /** End when nothing is under way any more. */
@@ -209,17 +210,18 @@ export class Connection implements ExchangeOwner {
   }
 
   #moment(): Moment {
+    const heard = this.#socket.bytesRead
     // The earliest one alone decides: those behind it wait for it.
     const [first] = this.#unfinished
-    if (first !== undefined) {
-      return { turn: first.turn, subject: first, isReceiving: first.isIncomplete }
-    }
     const latest = this.#latest
-    // Until the first request node:http counts the time; after the last, `lingerMsMax` does.
-    if (latest === undefined || this.#isEnding) return quiet
+    const subject = first ?? latest
+    const isReceiving = subject?.isIncomplete ?? false
+    if (first !== undefined) return { turn: first.turn, subject, heard, isReceiving }
+    // After the last words `lingerMsMax` counts.
+    if (this.#isEnding) return { turn: 'ours', subject, heard, isReceiving }
+    if (latest === undefined) return { turn: 'first', subject, heard, isReceiving }
     // What nobody reads of a body stands before the next request.
-    const { isIncomplete } = latest
-    return { turn: isIncomplete ? 'body' : 'idle', subject: latest, isReceiving: isIncomplete }
+    return { turn: isReceiving ? 'body' : 'idle', subject, heard, isReceiving }
   }
 
   #onFinished(exchange: NodeExchange): void {
@@ -255,5 +257,3 @@ export class Connection implements ExchangeOwner {
     for (const exchange of cut) exchange.abandon()
   }
 }
-
-const quiet: Moment = { turn: 'ours', subject: undefined, isReceiving: false }

@@ -10,9 +10,15 @@ import { type ClientProof, TlsFront } from './tls-front.ts'
 // So many are told at any time that there is no room, however few have room.
 const politeMin = 64
 
+/** A connection on its way in. */
 interface Guest {
-  readonly address: string
-  readonly limit: Limit | undefined
+  readonly raw: Socket
+  /** How long it has been here without being served. */
+  openingMs: number
+  /** True once it is admitted, or is to be told that it is not. */
+  isCounted: boolean
+  address: string
+  limit: Limit | undefined
 }
 
 /** Hands a connection that may speak HTTP on. */
@@ -21,48 +27,59 @@ export type Serve = (socket: Socket, origin: Origin) => void
 export class Door {
   readonly #options: TransportOptions
   readonly #serve: Serve
-  readonly #guests = new Map<Socket, Guest | undefined>()
+  readonly #opening = new Map<Socket, Guest>()
+  readonly #tls: TlsFront | undefined
   #beyondLimit = 0
-  #tls: TlsFront | undefined
 
+  /** Errors: what OpenSSL says of material that it does not take. */
   constructor(options: TransportOptions, serve: Serve) {
     this.#options = options
     this.#serve = serve
-    const { tls, counts, pace } = options
-    if (tls === undefined) return
-    const onSecure = this.#onSecure.bind(this)
-    this.#tls = new TlsFront(tls, { handshakeMs: pace.handshakeMs, counts, onSecure })
+    const { tls, counts } = options
+    const onSecure = (raw: Socket, socket: Socket, proof: ClientProof): void =>
+      this.#open(raw, socket, proof)
+    this.#tls = tls && new TlsFront(tls, { counts, onSecure })
   }
 
+  /** Undefined on a plain listener. */
   get tls(): TlsFront | undefined {
     return this.#tls
   }
 
   onConnection(raw: Socket): void {
-    const { counts, proxyProtocol, pace } = this.#options
+    const { counts, proxyProtocol } = this.#options
+    const address = addressOf(raw)
+    const guest: Guest = { raw, openingMs: 0, isCounted: false, address, limit: undefined }
     counts.connections += 1
-    this.#guests.set(raw, undefined)
-    raw.once('close', () => this.#onClose(raw))
+    this.#opening.set(raw, guest)
+    raw.once('close', () => this.#onClose(guest))
     // Whoever has the socket later listens too; until then nobody does.
     raw.on('error', () => {})
-    const peer = addressOf(raw)
     if (proxyProtocol === undefined) {
-      this.#admit(raw, peer)
-    } else if (proxyProtocol.trusts(peer)) {
-      readProxyHeader(
-        raw,
-        pace.handshakeMs,
-        ({ client }) => this.#admit(raw, client ?? peer),
-        () => this.#refuseProxy(raw),
-      )
+      this.#admit(guest)
+    } else if (proxyProtocol.trusts(address)) {
+      const onHeader = (client: string | undefined): void => {
+        guest.address = client ?? address
+        this.#admit(guest)
+      }
+      readProxyHeader(raw, onHeader, () => this.#refuseProxy(raw))
     } else {
       this.#refuseProxy(raw)
     }
   }
 
-  /** Cut all that is open, at whatever stage. */
+  /** Called every while: who takes too long to come in is cut. Units: ms. */
+  checkPace(elapsedMs: number): void {
+    const { handshakeMs } = this.#options.pace
+    for (const guest of this.#opening.values()) {
+      guest.openingMs += elapsedMs
+      if (guest.openingMs >= handshakeMs) guest.raw.destroy()
+    }
+  }
+
+  /** Cut all that are on their way in. */
   close(): void {
-    for (const raw of this.#guests.keys()) raw.destroy()
+    for (const raw of this.#opening.keys()) raw.destroy()
   }
 
   #refuseProxy(raw: Socket): void {
@@ -70,10 +87,11 @@ export class Door {
     raw.destroy()
   }
 
-  #admit(raw: Socket, address: string): void {
+  #admit(guest: Guest): void {
     const { admission, counts } = this.#options
-    const limit = admission.connectionLimit(() => address)
-    if (limit === undefined) {
+    const { raw, address } = guest
+    guest.limit = admission.connectionLimit(() => address)
+    if (guest.limit === undefined) {
       counts.connectionsAccepted += 1
       admission.openConnection(address)
     } else {
@@ -85,21 +103,18 @@ export class Door {
       }
       this.#beyondLimit += 1
     }
-    this.#guests.set(raw, { address, limit })
+    guest.isCounted = true
     if (this.#tls === undefined) this.#open(raw, raw, undefined)
     else this.#tls.start(raw)
   }
 
-  #onSecure(raw: Socket, socket: Socket, proof: ClientProof): void {
-    this.#open(raw, socket, proof)
-  }
-
   #open(raw: Socket, socket: Socket, proof: ClientProof | undefined): void {
-    const guest = this.#guests.get(raw)
+    const guest = this.#opening.get(raw)
     if (guest === undefined) {
       socket.destroy()
       return
     }
+    this.#opening.delete(raw)
     this.#serve(socket, {
       raw,
       remoteAddress: guest.address,
@@ -110,12 +125,11 @@ export class Door {
     })
   }
 
-  #onClose(raw: Socket): void {
+  #onClose({ raw, isCounted, address, limit }: Guest): void {
     this.#options.counts.connections -= 1
-    const guest = this.#guests.get(raw)
-    this.#guests.delete(raw)
-    if (guest === undefined) return
-    if (guest.limit === undefined) this.#options.admission.closeConnection(guest.address)
+    this.#opening.delete(raw)
+    if (!isCounted) return
+    if (limit === undefined) this.#options.admission.closeConnection(address)
     else this.#beyondLimit -= 1
   }
 }

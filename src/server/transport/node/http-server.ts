@@ -8,9 +8,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { Socket } from 'node:net'
-import type { PaceLimits } from '../exchange.ts'
 import type { Connection } from './connection.ts'
-import { lookEveryMs } from './progress.ts'
 
 const headBytesMax = 16 * 1024
 
@@ -24,21 +22,17 @@ export interface HttpFront {
 
 /** `onConnection` sees each accepted connection first, and lets it `enter` when it may. */
 export function createHttpFront(
-  pace: PaceLimits,
   onConnection: (raw: Socket) => void,
   connectionOf: (socket: Socket) => Connection | undefined,
-  onSlowHead: () => void,
 ): HttpFront {
   const server = createServer({
     insecureHTTPParser: false,
     maxHeaderSize: headBytesMax,
     // Refused by framingFault instead, so that the answer has our form.
     requireHostHeader: false,
-    headersTimeout: pace.headersMs,
-    // A whole request may take hours: a layer is as large as it is.
+    // Time is counted in progress.ts: node's clocks run also while it is this server that is slow.
+    headersTimeout: 0,
     requestTimeout: 0,
-    connectionsCheckingInterval: lookEveryMs(pace),
-    // Silence has other clocks: src/server/transport/node/progress.ts.
     keepAliveTimeout: 0,
     highWaterMark: 64 * 1024,
     noDelay: true,
@@ -49,7 +43,7 @@ export function createHttpFront(
   server.removeAllListeners('connection')
   server.on('connection', onConnection)
   onRequests(server, connectionOf)
-  onErrors(server, connectionOf, onSlowHead)
+  onErrors(server, connectionOf)
   return {
     server,
     enter: (socket) => {
@@ -83,20 +77,13 @@ interface ParserFault {
 }
 
 const malformed: ParserFault = { status: 400, reason: 'malformed request' }
-const slowHead = 'ERR_HTTP_REQUEST_TIMEOUT'
 const parserFaults: Readonly<Record<string, ParserFault>> = {
   HPE_HEADER_OVERFLOW: { status: 431, reason: 'headers are too large' },
-  [slowHead]: { status: 408, reason: 'headers took too long' },
 }
 
-function onErrors(
-  server: Server,
-  connectionOf: (socket: Socket) => Connection | undefined,
-  onSlowHead: () => void,
-): void {
+function onErrors(server: Server, connectionOf: (socket: Socket) => Connection | undefined): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const { code = '' } = error
-    if (code === slowHead) onSlowHead()
     const fault = parserFaults[code] ?? (code.startsWith('HPE_') ? malformed : undefined)
     // What is wrong is the socket, or else what came over it.
     if (fault === undefined) socket.destroy()

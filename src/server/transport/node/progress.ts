@@ -2,9 +2,12 @@
 
 import type { PaceLimits } from '../exchange.ts'
 
-/** Whose turn it is: `ours`, or the client's to send a request, a body, or to take a reply. */
-export type Turn = 'ours' | 'idle' | 'body' | 'reply'
-export type SlowPhase = Exclude<Turn, 'ours'>
+/**
+ * Whose turn it is: `ours`, or the client's: to send its first request, or another (`idle`), or a body,
+ * or to take a reply.
+ */
+export type Turn = 'ours' | 'first' | 'idle' | 'body' | 'reply'
+export type SlowPhase = 'headers' | 'idle' | 'body' | 'reply'
 
 export interface Observation {
   readonly turn: Turn
@@ -19,7 +22,7 @@ export class Progress {
   readonly #pace: PaceLimits
   #last: Observation = { turn: 'ours', subject: undefined, moved: 0 }
   #silentMs = 0
-  #hasMoved = false
+  #headMs: number | undefined
   #creditMs = 0
 
   constructor(pace: PaceLimits) {
@@ -46,25 +49,34 @@ export class Progress {
     this.#last = now
     const movedBytes = now.moved - last.moved
     const countedMs = last.turn === now.turn ? elapsedMs : 0
-    if (movedBytes > 0) this.#hasMoved = true
-    if (now.turn === 'idle') return this.#isIdleTooLong(countedMs) ? 'idle' : undefined
-    return this.#isTooSlow(now.turn, movedBytes, countedMs) ? now.turn : undefined
+    switch (now.turn) {
+      case 'first':
+        this.#silentMs += countedMs
+        return this.#silentMs >= this.#pace.headersMs ? 'headers' : undefined
+      case 'idle':
+        return this.#slowToAsk(movedBytes, countedMs)
+      default:
+        return this.#isTooSlow(now.turn, movedBytes, countedMs) ? now.turn : undefined
+    }
   }
 
-  /** Call off what was counted; the next look starts anew. */
   #restart(now: Observation): void {
     this.#last = now
     this.#silentMs = 0
-    this.#hasMoved = false
+    this.#headMs = undefined
     this.#creditMs = this.#pace.graceMs
   }
 
-  // Bytes between two requests may be the beginning of a head, which has a limit of its own. But they
-  // may be empty lines, which the parser skips without end: so they prolong the silence only once.
-  #isIdleTooLong(countedMs: number): boolean {
-    this.#silentMs += countedMs
+  // The first byte is where a head begins, though the parser skips empty lines before it without end.
+  #slowToAsk(movedBytes: number, countedMs: number): 'headers' | 'idle' | undefined {
     const { keepAliveMs, headersMs } = this.#pace
-    return this.#silentMs >= (this.#hasMoved ? keepAliveMs + headersMs : keepAliveMs)
+    if (this.#headMs !== undefined) {
+      this.#headMs += countedMs
+      return this.#headMs >= headersMs ? 'headers' : undefined
+    }
+    if (movedBytes > 0) this.#headMs = 0
+    this.#silentMs += countedMs
+    return this.#headMs === undefined && this.#silentMs >= keepAliveMs ? 'idle' : undefined
   }
 
   // Every byte buys its share of a second at the least rate, up to the grace; so bytes that come in
@@ -81,6 +93,7 @@ export class Progress {
 
 /** How often to look, in ms: often enough for the shortest of the limits. */
 export function lookEveryMs(pace: PaceLimits): number {
-  const shortest = Math.min(pace.headersMs, pace.keepAliveMs, pace.stallMs, pace.graceMs)
+  const { handshakeMs, headersMs, keepAliveMs, stallMs, graceMs } = pace
+  const shortest = Math.min(handshakeMs, headersMs, keepAliveMs, stallMs, graceMs)
   return Math.max(10, Math.min(1000, Math.ceil(shortest / 4)))
 }

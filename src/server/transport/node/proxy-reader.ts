@@ -1,21 +1,19 @@
 // Takes the PROXY header off a connection, before TLS or HTTP see a byte of it.
 
 import type { Socket } from 'node:net'
-import { type ProxyHeader, parseProxyHeader } from './proxy-header.ts'
+import { parseProxyHeader } from './proxy-header.ts'
 
 /**
  * Calls `onHeader` once when the header is there, with what follows it given back to the socket; or
- * `onRefused` where none came in time, the client left, or the bytes are no header. Units: ms.
+ * `onRefused` where the bytes are no header or the connection ends before it.
  */
 export function readProxyHeader(
   raw: Socket,
-  deadlineMs: number,
-  onHeader: (header: ProxyHeader) => void,
+  onHeader: (client: string | undefined) => void,
   onRefused: () => void,
 ): void {
   let received = Buffer.alloc(0)
   const release = (): void => {
-    clearTimeout(timer)
     raw.off('readable', onReadable)
     raw.off('end', refuse)
     raw.off('close', refuse)
@@ -37,9 +35,8 @@ export function readProxyHeader(
     }
     release()
     if (received.length > header.bytes) raw.unshift(received.subarray(header.bytes))
-    onHeader(header)
+    onHeader(header.client)
   }
-  const timer = setTimeout(refuse, deadlineMs)
   raw.on('readable', onReadable)
   raw.once('end', refuse)
   raw.once('close', refuse)
