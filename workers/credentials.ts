@@ -1,8 +1,10 @@
-// Password hashes, in a thread of their own: the call blocks it for as long as the hash takes.
+// Password hashes and signatures, in threads of their own: a hash blocks its thread for as long as it takes.
 
 import { hashSync, verifySync } from '@node-rs/argon2'
 import bcrypt from 'bcryptjs'
 import type { PasswordTask } from './password-task.ts'
+
+export { verifyToken } from './verify-token.ts'
 
 // OWASP's first choice for argon2id, and the parameters that the documentation promises.
 const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }

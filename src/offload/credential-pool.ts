@@ -1,9 +1,10 @@
-// Threads for password hashes, apart from those that write uploads: neither starves the other, and a
-// hash never takes the process-wide threads that read files.
+// Threads for password hashes and signatures, apart from those that write uploads: neither starves the
+// other, and a hash never takes the process-wide threads that read files.
 
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import type { PasswordTask } from '../../workers/password-task.ts'
+import type { VerifyTokenTask } from '../../workers/verify-token-task.ts'
 import { OciError } from '../oci/error.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
@@ -18,6 +19,8 @@ export interface CredentialPoolOptions {
 export interface CredentialPool {
   /** Errors: rejects with OciError UNAVAILABLE (503, Retry-After) where the queue is full or a thread died. */
   verifyPassword(passwordHash: string, password: string): Promise<boolean>
+  /** Whether a token's signature is the key's. Errors: as `verifyPassword`. */
+  verifySignature(task: VerifyTokenTask): Promise<boolean>
   /** Logins that wait for a thread. */
   readonly waiting: number
   /** Waits for the hashes under way: ending a thread within native code would end the process. */
@@ -27,21 +30,19 @@ export interface CredentialPool {
 /** Threads start when they are first needed, and stay. */
 export function createCredentialPool(options: CredentialPoolOptions): CredentialPool {
   const { workers, queueMax } = options
-  let pool: Piscina<PasswordTask, boolean> | undefined
-  const open = (): Piscina<PasswordTask, boolean> => {
+  let pool: Threads | undefined
+  const run = async (name: string, task: Task): Promise<boolean> => {
     pool ??= openPool(workers, queueMax)
-    return pool
+    if (pool.queueSize >= queueMax) throw unavailable()
+    try {
+      return await pool.run(task, { name })
+    } catch (cause) {
+      throw unavailable(cause)
+    }
   }
   return {
-    verifyPassword: async (passwordHash, password) => {
-      const threads = open()
-      if (threads.queueSize >= queueMax) throw unavailable()
-      try {
-        return await threads.run({ passwordHash, password })
-      } catch (cause) {
-        throw unavailable(cause)
-      }
-    },
+    verifyPassword: (passwordHash, password) => run('checkPassword', { passwordHash, password }),
+    verifySignature: (task) => run('verifyToken', task),
     get waiting() {
       return pool?.queueSize ?? 0
     },
@@ -49,10 +50,12 @@ export function createCredentialPool(options: CredentialPoolOptions): Credential
   }
 }
 
-function openPool(workers: number, queueMax: number): Piscina<PasswordTask, boolean> {
-  const pool = new Piscina<PasswordTask, boolean>({
+type Task = PasswordTask | VerifyTokenTask
+type Threads = Piscina<Task, boolean>
+
+function openPool(workers: number, queueMax: number): Threads {
+  const pool: Threads = new Piscina({
     filename: entryFile,
-    name: 'checkPassword',
     minThreads: workers,
     maxThreads: workers,
     concurrentTasksPerWorker: 1,

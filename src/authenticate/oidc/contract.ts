@@ -88,7 +88,7 @@ export interface OidcProviderStatus {
   readonly isLastRefreshOk: boolean | undefined
   readonly refreshes: number
   readonly failedRefreshes: number
-  /** The provider's clock less ours at the last refresh, to about a second; undefined where it told none. */
+  /** By how much at least its clock was ahead of ours at the last refresh; undefined where it told no time. */
   readonly clockOffsetMs: number | undefined
 }
 

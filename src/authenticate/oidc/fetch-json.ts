@@ -1,0 +1,137 @@
+// One JSON document over HTTP, from a server that may hang, ramble or send us elsewhere.
+
+import { Agent, request } from 'undici'
+import { parseStrictJson } from '../../oci/strict-json.ts'
+
+/** What the connections of one refresh have in common. */
+export interface Session {
+  readonly agent: Agent
+  readonly timeoutMs: number
+  /** Aborts whatever is under way. */
+  readonly abort: AbortController
+  /** Goes to `origin` and to no other. */
+  readonly bearer: { readonly token: string; readonly origin: string } | undefined
+}
+
+export interface SessionOptions {
+  readonly timeoutMs: number
+  readonly abort: AbortController
+  readonly bearer: Session['bearer']
+  /** PEM each. */
+  readonly tls: {
+    readonly ca: string | undefined
+    readonly cert: string | undefined
+    readonly key: string | undefined
+  }
+}
+
+export interface Fetched {
+  readonly value: unknown
+  /** By the server's clock, in ms since the epoch; undefined where it did not say. */
+  readonly serverNowMs: number | undefined
+}
+
+const bodyBytesMax = 512 * 1024
+const redirectsMax = 3
+const depthMax = 16
+const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
+
+/** The caller ends it by `agent.destroy()`. */
+export function openSession({ timeoutMs, abort, bearer, tls }: SessionOptions): Session {
+  const { ca, cert, key } = tls
+  const agent = new Agent({
+    connect: {
+      timeout: timeoutMs,
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    connections: 1,
+    pipelining: 1,
+  })
+  return { agent, timeoutMs, abort, bearer }
+}
+
+/**
+ * The text as a URL, if a secret may be sent there: HTTPS, or HTTP to this very host.
+ * Errors: an Error that says what is wrong.
+ */
+export function parseProviderUrl(text: string): URL {
+  if (!URL.canParse(text)) throw new Error(`expected a URL; found ${JSON.stringify(text)}`)
+  const url = new URL(text)
+  const isSafe =
+    url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname))
+  if (!isSafe) throw new Error(`expected an https URL; found ${url.origin}`)
+  if (url.username !== '' || url.password !== '') throw new Error('expected a URL without a user')
+  return url
+}
+
+/**
+ * Follows redirects within one origin.
+ * Limits: 512 KiB, 3 redirects, `timeoutMs` in all. Errors: an Error fit for the log.
+ */
+export async function fetchJson(session: Session, url: URL): Promise<Fetched> {
+  const { abort, timeoutMs } = session
+  const late = (): void => abort.abort(new Error(`no answer of ${url.origin} in ${timeoutMs} ms`))
+  const timer = setTimeout(late, timeoutMs)
+  timer.unref()
+  try {
+    let at = url
+    for (let hops = 0; hops <= redirectsMax; hops++) {
+      const answer = await fetchOnce(session, at)
+      if (!(answer instanceof URL)) return answer
+      if (answer.origin !== url.origin) {
+        throw new Error(`${at.href} redirects to another origin, ${answer.origin}`)
+      }
+      at = answer
+    }
+    throw new Error(`${url.href} redirects more than ${redirectsMax} times`)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function fetchOnce(session: Session, url: URL): Promise<Fetched | URL> {
+  const { agent, abort, bearer } = session
+  const headers: Record<string, string> = { accept: 'application/json' }
+  if (bearer?.origin === url.origin) headers['authorization'] = `Bearer ${bearer.token}`
+  const {
+    statusCode,
+    headers: got,
+    body,
+  } = await request(url, {
+    dispatcher: agent,
+    signal: abort.signal,
+    headers,
+  })
+  if (statusCode !== 200) {
+    // Ending the body early is an error to its stream, and to nobody else.
+    body.on('error', () => undefined).destroy()
+    const location = got['location']
+    if (redirects.has(statusCode) && typeof location === 'string') {
+      if (URL.canParse(location, url.href)) return new URL(location, url)
+    }
+    throw new Error(`${url.href} answers ${statusCode}`)
+  }
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.byteLength
+    if (size > bodyBytesMax) throw new Error(`${url.href} sends more than ${bodyBytesMax} bytes`)
+    chunks.push(chunk)
+  }
+  const parsed = parseStrictJson(Buffer.concat(chunks), { depthMax })
+  if (!parsed.ok) throw new Error(`the answer of ${url.href} ${parsed.reason}`)
+  return { value: parsed.value, serverNowMs: serverNow(got['date'], got['age']) }
+}
+
+// A cache on the way passes an old date on, and says how old.
+function serverNow(date: unknown, age: unknown): number | undefined {
+  const ms = typeof date === 'string' ? Date.parse(date) : Number.NaN
+  if (Number.isNaN(ms)) return undefined
+  const seconds = typeof age === 'string' && /^\d{1,9}$/.test(age) ? Number(age) : 0
+  return ms + seconds * 1000
+}

@@ -1,0 +1,29 @@
+// The two ways in which a token is not taken: it is wrong, or nobody can tell for now.
+
+import { OciError } from '../../oci/error.ts'
+import { type TokenProblem, TokenRefusal } from './contract.ts'
+
+// The header of both says nothing of the reason: who guesses must not learn how far a guess got.
+const invalidToken: readonly [name: string, value: string] = [
+  'WWW-Authenticate',
+  'Bearer realm="keelson",error="invalid_token"',
+]
+
+/** 401. Source: RFC 6750 §3.1. */
+export function refuse(problem: TokenProblem, provider: string | undefined): OciError {
+  const cause = new TokenRefusal(problem, provider)
+  return new OciError('UNAUTHORIZED', {
+    message: 'the token is not valid',
+    headers: [invalidToken],
+    cause,
+  })
+}
+
+/** 503. Units: `retryAfterMs` in ms. */
+export function unavailable(provider: string, retryAfterMs: number): OciError {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
+  return new OciError('UNAVAILABLE', {
+    headers: [['Retry-After', String(seconds)]],
+    cause: new Error(`there is no current key set of the identity provider ${provider}`),
+  })
+}
