@@ -11,6 +11,7 @@ import { until } from '../support/until.ts'
 import {
   amplePace,
   collector,
+  later,
   plainHeaders,
   readBody,
   requestHead,
@@ -29,6 +30,7 @@ export function paceContract(way: Way): void {
   describeSilence(way)
   describeSlowBodies(way)
   describeSlowReaders(way)
+  describeUnreadReplies(way)
   describeProgress(way)
 }
 
@@ -43,6 +45,30 @@ function drip(client: RawConnection, bytes: string | Uint8Array, everyMs: number
     else client.write(bytes)
   }, everyMs)
   return () => clearInterval(timer)
+}
+
+/** TLS alone: what may go wrong before there is a request. */
+export function handshakePaceContract(way: Way): void {
+  const ok = (exchange: Exchange): void => exchange.send(whole('ok'))
+  for (const [how, begin] of Object.entries({
+    'that never begins': '',
+    'that comes too slowly': '\u0016\u0003\u0001\u0040\u0000\u0001\u0000\u003f\u00fc\u0003\u0003',
+  })) {
+    test(`a handshake ${how} ends the connection`, async () => {
+      await withTransport(
+        way,
+        ok,
+        async ({ open, options }) => {
+          const client = await open({ tls: undefined })
+          client.write(Buffer.from(begin, 'latin1'))
+          const stop = begin === '' ? () => {} : drip(client, 'y', 50)
+          await client.over(cutMs).finally(stop)
+          await until('it is gone', () => options.counts.connections === 0)
+        },
+        paced({ handshakeMs: 400 }),
+      )
+    })
+  }
 }
 
 function describeSilence(way: Way): void {
@@ -212,6 +238,32 @@ function describeSlowReaders(way: Way): void {
         await until('it is cut', () => listener.inFlight() === 0, cutMs)
       },
       paced({ stallMs: 300 }),
+    )
+  })
+}
+
+function describeUnreadReplies(way: Way): void {
+  test('a client that asks without end and reads nothing is held back or cut', async () => {
+    const reply = new Uint8Array(32 * 1024)
+    const requests = 40_000
+    // The kernel takes what it takes; beyond that a transport may hold some replies.
+    const handledMax = (kernelBytesMax + 32 * mebibyte) / reply.length
+    const handler = (exchange: Exchange): void => exchange.send(whole(reply))
+    await withClient(
+      way,
+      handler,
+      async (client, { handled, options }) => {
+        client.socket.pause()
+        const heads = requestHead('GET', '/').repeat(100)
+        for (let sent = 0; sent < requests && !client.socket.destroyed; sent += 100) {
+          client.write(heads)
+          await later()
+          assert.ok(handled.length <= handledMax, `${handled.length} replies for nobody`)
+        }
+        // A paused socket does not see its end.
+        await until('it is cut', () => options.counts.connections === 0, cutMs)
+      },
+      paced({ stallMs: 500, keepAliveMs: 500 }),
     )
   })
 }

@@ -11,7 +11,7 @@ import { framingContract } from './transport-framing.ts'
 import { headersContract } from './transport-headers.ts'
 import { lifecycleContract } from './transport-lifecycle.ts'
 import { type Materials, useMaterials } from './transport-material.ts'
-import { paceContract } from './transport-pace.ts'
+import { handshakePaceContract, paceContract } from './transport-pace.ts'
 import { proxiedContract, proxiedTlsContract } from './transport-proxied.ts'
 import { repliesContract } from './transport-replies.ts'
 import type { Capabilities, Way } from './transport-scene.ts'
@@ -42,6 +42,7 @@ export function transportContract(name: string, transport: Transport, can: Capab
     describe(`${name}: over TLS`, { ...needsOpenssl, ...together }, () => {
       const materials = useMaterials()
       waitingContract('over TLS', secured(materials))
+      handshakePaceContract(secured(materials))
       proxiedTlsContract(plain, materials)
     })
   })
