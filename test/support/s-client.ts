@@ -1,5 +1,6 @@
 // Answers for TLS handshakes as `openssl s_client` sees them, with a plain GET inside.
 import { X509Certificate } from 'node:crypto'
+import type { PrivateHost } from './private-host.ts'
 import { attempt } from './run.ts'
 
 export interface Handshake {
@@ -21,6 +22,8 @@ export interface HandshakeOptions {
   readonly port: number
   readonly caFile: string
   readonly certificate?: { readonly bundleFile: string; readonly keyFile: string }
+  /** Where openssl runs; by default here. */
+  readonly host?: Pick<PrivateHost, 'attempt'>
   /** Further arguments: `-tls1_2`, `-sess_out FILE`, `-alpn h2`. */
   readonly args?: readonly string[]
 }
@@ -30,13 +33,13 @@ const request = 'GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r
 
 /** Shake hands with the listener on 127.0.0.1 and ask for `/v2/`. Limits: 20 s. */
 export async function shakeHands(options: HandshakeOptions): Promise<Handshake> {
-  const { port, caFile, certificate, args = [] } = options
+  const { port, caFile, certificate, host, args = [] } = options
   const shown = certificate
     ? ['-cert', certificate.bundleFile, '-cert_chain', certificate.bundleFile]
     : []
   const key = certificate ? ['-key', certificate.keyFile] : []
   const place = ['-connect', `127.0.0.1:${port}`, '-servername', 'localhost', '-CAfile', caFile]
-  const { stdout, stderr } = await attempt(
+  const { stdout, stderr } = await (host?.attempt ?? attempt)(
     'openssl',
     ['s_client', '-ign_eof', ...place, ...shown, ...key, ...args],
     { input: request, timeoutMs: 20_000 },
