@@ -2,7 +2,7 @@
 
 import type { HttpResponse } from 'uWebSockets.js'
 import assert from 'node:assert'
-import { rmSync } from 'node:fs'
+import { lstatSync, rmSync } from 'node:fs'
 import type { TlsMaterial } from '../../tls/contract.ts'
 import type {
   Listener,
@@ -73,6 +73,8 @@ class UwsListener implements Listener {
   /** Of earlier certificates, while they have connections. */
   readonly #retired = new Set<Door>()
   #fullTimer: NodeJS.Timeout | undefined
+  /** Of our unix socket. */
+  #inode: number | undefined
 
   /** Errors: as `Door`; 'EADDRINUSE'. */
   constructor(options: TransportOptions, place: ListenSocket) {
@@ -87,7 +89,7 @@ class UwsListener implements Listener {
     this.#host = new UwsHost(options, this.#crowd)
     this.#busyHost = new BusyHost(options, this.#crowd)
     this.#front = this.#createFront(options.tls)
-    if (!this.#front.listen(place)) throw placeTaken(place)
+    if (!this.#open(this.#front)) throw placeTaken(place)
   }
 
   /**
@@ -101,7 +103,7 @@ class UwsListener implements Listener {
     const front = this.#createFront(material)
     const isFull = this.#busy?.isOpen === true
     const busy = isFull ? this.#createBusy(material) : undefined
-    if (!(busy ?? front).listen(this.#place)) throw placeTaken(this.#place)
+    if (!this.#open(busy ?? front)) throw placeTaken(this.#place)
     this.#tls = material
     this.#retire(this.#front)
     if (this.#busy !== undefined) this.#retire(this.#busy)
@@ -132,6 +134,12 @@ class UwsListener implements Listener {
 
   get #isStopping(): boolean {
     return this.#host.stopping
+  }
+
+  #open(door: Door): boolean {
+    if (!door.listen(this.#place)) return false
+    if (this.#place.kind === 'unix') this.#inode = inodeOf(this.#place.path)
+    return true
   }
 
   #createFront(tls: TlsMaterial | undefined): Door {
@@ -167,7 +175,7 @@ class UwsListener implements Listener {
   #turnToBusy(): void {
     if (this.#isStopping || this.#busy?.isOpen === true) return
     this.#busy ??= this.#createBusy(this.#tls)
-    if (!this.#busy.listen(this.#place)) return
+    if (!this.#open(this.#busy)) return
     this.#front.shut()
     // Other listeners may make room, too.
     this.#fullTimer = setInterval(() => this.#turnToFront(), roomCheckMs).unref()
@@ -175,7 +183,7 @@ class UwsListener implements Listener {
 
   #turnToFront(): void {
     if (this.#busy?.isOpen !== true || this.#crowd.isFull || !this.#swaps.take()) return
-    if (!this.#front.listen(this.#place)) return
+    if (!this.#open(this.#front)) return
     this.#busy.shut()
     clearInterval(this.#fullTimer)
   }
@@ -189,7 +197,14 @@ class UwsListener implements Listener {
     if (door.connections === 0) this.#retired.delete(door)
   }
 
+  // Unless another server has taken the name in the meantime.
   #removeSocket(): void {
-    if (this.#place.kind === 'unix') rmSync(this.#place.path, { force: true })
+    if (this.#place.kind !== 'unix') return
+    const { path } = this.#place
+    if (inodeOf(path) === this.#inode) rmSync(path, { force: true })
   }
+}
+
+function inodeOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino
 }

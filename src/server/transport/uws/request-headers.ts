@@ -54,7 +54,7 @@ export class RequestHeaders {
     this.#values[this.#count] = value
     this.#count += 1
     this.size += name.length + value.length
-    if (value.includes('\x7f')) this.hasBadByte = true
+    if (value.indexOf('\x7f') !== -1) this.hasBadByte = true
     if (name === 'host') {
       this.hosts += 1
     } else if (name === 'content-length') {

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HeaderBlock, type HeaderPair } from '../../src/http/header-block.ts'
+
+const block = new HeaderBlock([
+  ['Content-Type', 'text/plain'],
+  ['X-Second', 'two'],
+])
+const secure: readonly HeaderPair[] = [['Strict-Transport-Security', 'max-age=1']]
+
+test('the lines of a block carry the listener’s own behind them', () => {
+  const { name, rest } = block.linesWith(secure)
+  assert.equal(name, 'Content-Type')
+  assert.equal(rest, 'text/plain\r\nX-Second: two\r\nStrict-Transport-Security: max-age=1')
+})
+
+test('listeners with different headers share a block and get their own lines, once made', () => {
+  const others = Array.from({ length: 8 }, (_none, at): readonly HeaderPair[] => [
+    ['X-At', `${at}`],
+  ])
+  const first = block.linesWith(secure)
+  for (let round = 0; round < 3; round++) {
+    for (const [at, more] of others.entries()) {
+      assert.ok(block.linesWith(more).rest.endsWith(`X-At: ${at}`))
+    }
+    assert.equal(block.linesWith(secure), first)
+  }
+})
+
+test('a block without headers has those of the listener, or none', () => {
+  const empty = new HeaderBlock([])
+  assert.deepEqual([empty.linesWith([]).name, empty.linesWith([]).rest], ['', ''])
+  const { name, rest } = empty.linesWith(secure)
+  assert.deepEqual([name, rest], ['Strict-Transport-Security', 'max-age=1'])
+})
+
+test('a length is one more line, remembered for one length at a time', () => {
+  const lines = block.linesWith([])
+  for (const length of [5, 5, 0, 7, 5]) {
+    assert.ok(lines.restWithLength(length).endsWith(`two\r\nContent-Length: ${length}`))
+  }
+})
