@@ -74,6 +74,10 @@ export function deliveredCases(target: HostileTarget): RequestTable {
     'an empty Transfer-Encoding': coded('Transfer-Encoding:'),
     'a Transfer-Encoding with a comma': coded('Transfer-Encoding: ,chunked'),
     'a Transfer-Encoding on GET': bare('GET', get, 'Transfer-Encoding: identity'),
+    // The end of a body that somebody else saw end elsewhere.
+    'a method that nobody knows': bare('helloDELETE', remove),
+    'a method that is no token': bare('DEL/ETE', remove),
+    'a method in lower case': bare('delete', remove),
     'two Hosts on DELETE': bare('DELETE', remove, 'Host: other'),
     'two Hosts on GET': bare('GET', get, 'Host: other'),
     'two Hosts on HEAD': bare('HEAD', get, 'Host: other'),
