@@ -1,29 +1,18 @@
 // Goal: what docs/clients.md tells people to type works. Method: each section's bash blocks run as
 // one script, in the page's order, against a fresh registry; any failing line fails its section.
 import assert from 'node:assert/strict'
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startContainerd, startDockerd } from '../support/engines.ts'
 import { goTool, needsGo } from '../support/go-tools.ts'
+import { recipesOf } from '../support/recipes.ts'
 import { attempt } from '../support/run.ts'
 import { containersEnv, openScene, type Scene } from '../support/scene.ts'
 import { getManifest } from '../support/served.ts'
-import { projectRoot } from '../support/server.ts'
 import { needs, needsRootAnd } from '../support/tools.ts'
 
-/** The scripts of a page's second-level sections, by heading; '' is what stands before them. */
-function scriptsOf(page: string): ReadonlyMap<string, string> {
-  const scripts = new Map<string, string>()
-  for (const section of page.split(/^(?=## )/m)) {
-    const heading = /^## (.+)$/m.exec(section)?.[1] ?? ''
-    const blocks = [...section.matchAll(/^```bash\n(.*?)^```$/gms)].map((match) => match[1])
-    scripts.set(heading, blocks.join(''))
-  }
-  return scripts
-}
-
-const scripts = scriptsOf(await readFile(join(projectRoot, 'docs', 'clients.md'), 'utf8'))
+const scripts = await recipesOf('clients.md')
 const address = /^REGISTRY=(\S+)$/m.exec(scripts.get('') ?? '')?.[1]
 
 interface Page extends Scene {

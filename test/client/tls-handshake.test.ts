@@ -3,9 +3,16 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { adminCall } from '../http/product.ts'
 import { needsOpenssl } from '../support/pki.ts'
 import { type Handshake, shakeHands } from '../support/s-client.ts'
-import { startTlsServer, stopServer, usePki, useTlsServer } from '../support/tls-server.ts'
+import {
+  startTlsServer,
+  stopServer,
+  type TlsServer,
+  usePki,
+  useTlsServer,
+} from '../support/tls-server.ts'
 
 const versions = [
   ['TLSv1.2', '-tls1_2'],
@@ -17,6 +24,17 @@ const setups = [
   { transport: 'node', options: { clientAuth: 'optional' } },
   { transport: 'node', options: { clientAuth: 'required' } },
 ] as const
+
+/** What the server's metrics say. */
+async function handshakes({ server }: TlsServer): Promise<{ full: number; resumed: number }> {
+  const socket = join(server.rootDir, '_keelson', 'admin.sock')
+  const { body } = await adminCall(socket, '/metrics')
+  const count = (kind: string): number =>
+    Number(
+      new RegExp(`^keelson_tls_handshakes_total\\{kind="${kind}"\\} (\\d+)$`, 'm').exec(body)?.[1],
+    )
+  return { full: count('full'), resumed: count('resumed') }
+}
 
 describe('TLS', needsOpenssl, () => {
   const scene = usePki()
@@ -70,6 +88,17 @@ describe('TLS', needsOpenssl, () => {
         const one = await shake('-alpn', 'http/1.1')
         assert.equal(one.status, 200, one.output)
       })
+
+      if (transport === 'node') {
+        test('resumed handshakes are counted apart', async () => {
+          const session = join(scene.dir, `counted${mode.length}.session`)
+          const before = await handshakes(product.get())
+          await shake('-sess_out', session)
+          await shake('-sess_in', session)
+          const { full, resumed } = await handshakes(product.get())
+          assert.deepEqual([full - before.full, resumed - before.resumed], [1, 1])
+        })
+      }
 
       test('renegotiation and compression are off', async () => {
         const { output } = await shake('-tls1_2')
