@@ -12,6 +12,7 @@ import { headersContract } from './transport-headers.ts'
 import { lifecycleContract } from './transport-lifecycle.ts'
 import { type Materials, useMaterials } from './transport-material.ts'
 import { handshakePaceContract, paceContract } from './transport-pace.ts'
+import { progressContract } from './transport-progress.ts'
 import { proxiedContract, proxiedTlsContract } from './transport-proxied.ts'
 import { repliesContract } from './transport-replies.ts'
 import type { Capabilities, Way } from './transport-scene.ts'
@@ -61,5 +62,6 @@ function requestsContract(name: string, way: Way): void {
 function waitingContract(name: string, way: Way): void {
   describe(`${name}: framing`, together, () => framingContract(way))
   describe(`${name}: pace`, together, () => paceContract(way))
+  describe(`${name}: progress`, together, () => progressContract(way))
   describe(`${name}: late aborts`, together, () => lateAbortsContract(way))
 }
