@@ -1,9 +1,10 @@
 // Who is asking, as policies see it.
 
 import type { ClientCertificate } from '../http/client-certificate.ts'
+import type { Scope } from '../oci/scope.ts'
 
 /** What proved the identity; `mtls` where a client certificate alone did. */
-export type AuthMethod = 'anonymous' | 'mtls' | 'basic' | 'oidc'
+export type AuthMethod = 'anonymous' | 'mtls' | 'basic' | 'oidc' | 'token' | 'api-key'
 
 /** Absent parts are null. The client's address is not part of it: one identity has many. */
 export interface Identity {
@@ -17,6 +18,8 @@ export interface Identity {
     readonly claims: Readonly<Record<string, unknown>>
   } | null
   readonly authMethod: AuthMethod
+  /** What its token is for, which narrows what policies allow; null where nothing narrows it. */
+  readonly scopes: readonly Scope[] | null
 }
 
 export const anonymous: Identity = Object.freeze({
@@ -26,4 +29,5 @@ export const anonymous: Identity = Object.freeze({
   certificate: null,
   oidc: null,
   authMethod: 'anonymous',
+  scopes: null,
 })

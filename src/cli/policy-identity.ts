@@ -57,6 +57,7 @@ export function parseIdentity(text: string, claimsText: string | undefined): Ask
       certificate,
       oidc: hasToken ? { providerName: provider ?? '', claims: claimsOf(claimsText) } : null,
       authMethod: isNamed ? 'basic' : isCertified ? 'mtls' : 'anonymous',
+      scopes: null,
     },
     clientIp: only(fields, 'ip'),
   }

@@ -3,6 +3,7 @@
 import { apiVersion } from '../http/error-reply.ts'
 import { HeaderBlock } from '../http/header-block.ts'
 import type { Reply } from '../http/reply.ts'
+import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
 import type { MaybePromise } from '../storage/metadata/contract.ts'
 import { appendUpload, cancelUpload, uploadStatus } from './append-upload.ts'
@@ -35,6 +36,9 @@ export function operate(
   switch (action.kind) {
     case 'get-api-version':
       return pong
+    case 'get-token':
+      // The token service answers these itself, where there is one.
+      throw new OciError('ROUTE_UNKNOWN')
     case 'get-manifest':
       return pullManifest(action, request, registry)
     case 'get-blob':

@@ -3,6 +3,7 @@
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { Scope } from '../oci/scope.ts'
 import type { Tag } from '../oci/tag.ts'
 import type { UploadId } from '../oci/upload-id.ts'
 
@@ -12,6 +13,16 @@ export interface ListPage {
   readonly limit?: number
   /** Exclusive. */
   readonly last?: string
+}
+
+/** What a client asks of the token service. */
+export interface TokenQuery {
+  /** Those that this registry knows; the others are not granted. */
+  readonly scopes: readonly Scope[]
+  /** `offline_token=true`: a refresh token as well. */
+  readonly offline: boolean
+  /** What the client calls itself; for the log alone. */
+  readonly clientId?: string
 }
 
 interface InRepository {
@@ -25,6 +36,11 @@ interface InUpload extends InRepository {
 /** `kind` is the name that policies use; HEAD shares the name of GET and differs in `head`. */
 export type Action =
   | { readonly kind: 'get-api-version'; readonly head: boolean }
+  | { readonly kind: 'get-token'; readonly of: 'query'; readonly query: TokenQuery }
+  /** What is asked for is in the body. */
+  | { readonly kind: 'get-token'; readonly of: 'form' }
+  /** The public keys that verify tokens. */
+  | { readonly kind: 'get-token'; readonly of: 'keys'; readonly head: boolean }
   | { readonly kind: 'list-catalog'; readonly page: ListPage }
   | (InRepository & { readonly kind: 'list-tags'; readonly page: ListPage })
   | (InRepository & {

@@ -15,6 +15,7 @@ interface RouteRequest {
 }
 
 const prefix = '/v2/'
+const tokenForm: Action = Object.freeze({ kind: 'get-token', of: 'form' })
 // Name, reference and fixed parts together; anything longer names nothing that can exist.
 const pathLengthMax = 1024
 const queryLengthMax = 8192
@@ -30,12 +31,28 @@ export function route(request: RouteRequest): Action {
   }
   const path = decodePath(request.path)
   if (path === prefix || path === '/v2') return ping(request.method)
-  if (!path.startsWith(prefix)) throw new OciError('ROUTE_UNKNOWN')
+  if (!path.startsWith(prefix)) return routeToken(request, path)
   if (path === '/v2/_catalog') {
     allow(request.method, 'GET', 'HEAD')
     return { kind: 'list-catalog', page: parameters.listPage(new URLSearchParams(request.query)) }
   }
   return routeInRepository(request, path.slice(prefix.length))
+}
+
+function routeToken({ method, query }: RouteRequest, path: string): Action {
+  if (path === '/token') {
+    allow(method, 'GET', 'POST')
+    return method === 'POST'
+      ? tokenForm
+      : {
+          kind: 'get-token',
+          of: 'query',
+          query: parameters.tokenParameters(new URLSearchParams(query)),
+        }
+  }
+  if (path !== '/token/jwks') throw new OciError('ROUTE_UNKNOWN')
+  allow(method, 'GET', 'HEAD')
+  return { kind: 'get-token', of: 'keys', head: method === 'HEAD' }
 }
 
 // The last two path components decide, since the name before them may itself contain `blobs` or

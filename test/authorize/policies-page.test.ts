@@ -8,6 +8,7 @@ import type { Authorize } from '../../src/authorize/authorize.ts'
 import { compilePolicies } from '../../src/authorize/policy/compile.ts'
 import { functionNames } from '../../src/authorize/policy/functions.ts'
 import { limits } from '../../src/authorize/policy/limits.ts'
+import type { PolicyAction } from '../../src/authorize/policy/variables.ts'
 import {
   isRecord,
   knownActions,
@@ -16,7 +17,6 @@ import {
   variables,
 } from '../../src/authorize/policy/variables.ts'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
-import type { ActionKind } from '../../src/route/action.ts'
 import { act, authorizer, bearer, certified, requested, user } from './scene.ts'
 
 const page = readFileSync('docs/policies.md', 'utf8')
@@ -99,7 +99,7 @@ function table(
   start: string,
   rows: readonly (readonly [
     who: Identity,
-    kind: ActionKind,
+    kind: PolicyAction,
     repository: string,
     allowed: boolean,
   ])[],

@@ -15,10 +15,11 @@ import {
 } from '../../src/authorize/policy/compile.ts'
 import { evaluate, type RuleStep } from '../../src/authorize/policy/decide.ts'
 import { Frame, type Subject } from '../../src/authorize/policy/frame.ts'
+import type { PolicyAction } from '../../src/authorize/policy/variables.ts'
 import type { AccessPolicy } from '../../src/config/schema.ts'
 import type { ClientCertificate } from '../../src/http/client-certificate.ts'
 import { parseRepositoryName } from '../../src/oci/name.ts'
-import type { Action, ActionKind } from '../../src/route/action.ts'
+import type { Action } from '../../src/route/action.ts'
 import { route } from '../../src/route/route.ts'
 
 export const digest: string = `sha256:${'a'.repeat(64)}`
@@ -58,7 +59,7 @@ export function requested(method: string, target: string): Action {
   return route({ method, path, query })
 }
 
-const requests: Readonly<Record<ActionKind, (repository: string) => Action>> = {
+const requests: Readonly<Record<PolicyAction, (repository: string) => Action>> = {
   'get-api-version': () => requested('GET', '/v2/'),
   'list-catalog': () => requested('GET', '/v2/_catalog?n=10&last=b'),
   'list-tags': (name) => requested('GET', `/v2/${name}/tags/list`),
@@ -77,9 +78,9 @@ const requests: Readonly<Record<ActionKind, (repository: string) => Action>> = {
   'cancel-upload': (name) => requested('DELETE', `/v2/${name}/blobs/uploads/${session}`),
 }
 
-export const actionKinds: readonly ActionKind[] = Object.keys(requests) as ActionKind[]
+export const actionKinds: readonly PolicyAction[] = Object.keys(requests) as PolicyAction[]
 
-export function act(kind: ActionKind, repository = 'team/app'): Action {
+export function act(kind: PolicyAction, repository = 'team/app'): Action {
   assert.ok(parseRepositoryName(repository))
   return requests[kind](repository)
 }

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { anonymous, type Identity } from '../../src/authenticate/identity.ts'
 import { compilePolicies } from '../../src/authorize/policy/compile.ts'
+import type { PolicyAction } from '../../src/authorize/policy/variables.ts'
 import { parseConfig } from '../../src/config/load.ts'
-import type { ActionKind } from '../../src/route/action.ts'
 import { act, actionKinds, authorizer, certified, clientIp, user } from './scene.ts'
 
 const store = '[blob_store.memory]\n[metadata_store.memory]\n'
@@ -68,9 +68,9 @@ const nameless = certified({ organizations: ['Developers'] })
 const admin = user('admin')
 const bob = user('bob')
 
-const all: readonly ActionKind[] = actionKinds
+const all: readonly PolicyAction[] = actionKinds
 const reads = actionKinds.filter((kind) => kind.startsWith('get-'))
-const none: readonly ActionKind[] = []
+const none: readonly PolicyAction[] = []
 
 interface Case {
   readonly name: string
@@ -79,11 +79,11 @@ interface Case {
   readonly allowed: readonly (readonly [
     who: string,
     identity: Identity,
-    kinds: readonly ActionKind[],
+    kinds: readonly PolicyAction[],
   ])[]
 }
 
-const inRepositories: readonly ActionKind[] = all.filter(
+const inRepositories: readonly PolicyAction[] = all.filter(
   (kind) => kind !== 'get-api-version' && kind !== 'list-catalog',
 )
 const elsewhere = all.filter((kind) => !inRepositories.includes(kind))

@@ -25,6 +25,7 @@ const nobody: Identity = Object.freeze({
   certificate: null,
   oidc: null,
   authMethod: 'anonymous',
+  scopes: null,
 })
 
 /** Findings in the order of the policies, the global one first. */

@@ -4,9 +4,9 @@ import { type Digest, parseDigest } from '../../oci/digest.ts'
 import { parseRepositoryName, type RepositoryName } from '../../oci/name.ts'
 import { parseReference, type Reference } from '../../oci/reference.ts'
 import { newUploadId } from '../../oci/upload-id.ts'
-import type { Action, ActionKind } from '../../route/action.ts'
+import type { Action } from '../../route/action.ts'
 import { hint } from './refusal.ts'
-import { servedActions } from './variables.ts'
+import { type PolicyAction, servedActions } from './variables.ts'
 
 /** As a command line gives them. */
 export interface ActionParts {
@@ -21,11 +21,11 @@ export interface ActionParts {
 export const sampleDigest: string = `sha256:${'0'.repeat(64)}`
 const sampleUpload = newUploadId(() => '00000000-0000-4000-8000-000000000000')
 
-const elsewhere: readonly ActionKind[] = ['get-api-version', 'list-catalog']
+const elsewhere: readonly PolicyAction[] = ['get-api-version', 'list-catalog']
 
 /** Errors: Error whose message says which part is missing or wrong. */
 export function sampleAction(name: string, parts: ActionParts): Action {
-  const kind = servedActions.find((served) => served === name) as ActionKind | undefined
+  const kind = servedActions.find((served) => served === name) as PolicyAction | undefined
   if (kind === undefined)
     throw new Error(`there is no action '${name}'${hint(name, servedActions)}`)
   const page = {}

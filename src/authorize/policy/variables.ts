@@ -140,6 +140,9 @@ const identity: RecordVariable = {
 /** Everything that a rule can name. */
 export const variables: Readonly<Record<string, RecordVariable>> = { request, identity }
 
+/** A token gives no right by itself, so who may ask for one is a matter of logging in alone. */
+export type PolicyAction = Exclude<ActionKind, 'get-token'>
+
 const served = {
   'get-api-version': true,
   'list-catalog': true,
@@ -156,9 +159,9 @@ const served = {
   'update-upload': true,
   'complete-upload': true,
   'cancel-upload': true,
-} satisfies Readonly<Record<ActionKind, true>>
+} satisfies Readonly<Record<PolicyAction, true>>
 
-/** The actions that this version serves. */
+/** The actions that this version serves and asks the policies about. */
 export const servedActions: readonly string[] = Object.keys(served)
 
 /** Every action that a rule may name; those that are not served yet never come up. */

@@ -1,0 +1,102 @@
+// Scopes: what a token may be used for, as clients ask for it and as tokens carry it.
+
+import { parseRepositoryName, type RepositoryName } from './name.ts'
+
+export const scopeActions = ['pull', 'push', 'delete'] as const
+
+export type ScopeAction = (typeof scopeActions)[number]
+
+/**
+ * Which repositories a scope is about: one, all below one (`team/*` holds `team/app` and `team/a/b`, and
+ * neither `team` nor `teamwork/app`), or all.
+ */
+export type ScopeTarget =
+  | { readonly kind: 'repository'; readonly name: RepositoryName }
+  | { readonly kind: 'below'; readonly name: RepositoryName }
+  | { readonly kind: 'all' }
+
+export type Scope =
+  | {
+      readonly type: 'repository'
+      readonly target: ScopeTarget
+      /** Sorted as `scopeActions`, each once. */
+      readonly actions: readonly ScopeAction[]
+    }
+  /** The list of all repositories. */
+  | { readonly type: 'catalog' }
+
+/** More in one request or one key are refused: each is a question to the policies. */
+export const scopesMax = 32
+
+const scopeLengthMax = 512
+
+/**
+ * `repository:<name>:<action>,…` or `registry:catalog:*`, where `*` stands for every action. The class
+ * in `repository(plugin):…` is dropped. Undefined for what this registry does not know, which is
+ * nothing to grant. With `patterns` the name may be `*` or end in `/*`.
+ * Source: distribution docs/content/spec/auth/scope.md "Resource Scope Grammar".
+ */
+export function parseScope(text: string, patterns: 'patterns' | 'names'): Scope | undefined {
+  if (text.length > scopeLengthMax) return undefined
+  const first = text.indexOf(':')
+  const last = text.lastIndexOf(':')
+  if (first === -1 || first === last) return undefined
+  const type = text.slice(0, first).replace(/\([a-z0-9]*\)$/, '')
+  const name = text.slice(first + 1, last)
+  const written = text.slice(last + 1)
+  if (type === 'registry') {
+    return name === 'catalog' && written === '*' ? { type: 'catalog' } : undefined
+  }
+  if (type !== 'repository') return undefined
+  const target = parseTarget(name, patterns)
+  const actions = parseActions(written)
+  return target === undefined || actions.length === 0 ? undefined : { type, target, actions }
+}
+
+/** The form that `parseScope` reads back. */
+export function scopeText(scope: Scope): string {
+  if (scope.type === 'catalog') return 'registry:catalog:*'
+  return `repository:${targetText(scope.target)}:${scope.actions.join(',')}`
+}
+
+/** The name of a target as scopes write it. */
+export function targetText(target: ScopeTarget): string {
+  switch (target.kind) {
+    case 'repository':
+      return target.name
+    case 'below':
+      return `${target.name}/*`
+    case 'all':
+      return '*'
+  }
+}
+
+/** Whole path components decide. */
+export function targetHolds(target: ScopeTarget, repository: RepositoryName): boolean {
+  switch (target.kind) {
+    case 'repository':
+      return target.name === repository
+    case 'below':
+      return repository.startsWith(`${target.name}/`)
+    case 'all':
+      return true
+  }
+}
+
+function parseTarget(name: string, patterns: 'patterns' | 'names'): ScopeTarget | undefined {
+  if (patterns === 'patterns') {
+    if (name === '*') return { kind: 'all' }
+    if (name.endsWith('/*')) {
+      const above = parseRepositoryName(name.slice(0, -'/*'.length))
+      return above === undefined ? undefined : { kind: 'below', name: above }
+    }
+  }
+  const repository = parseRepositoryName(name)
+  return repository === undefined ? undefined : { kind: 'repository', name: repository }
+}
+
+// An action that this registry does not have is nothing to grant; the others still are.
+function parseActions(written: string): readonly ScopeAction[] {
+  const asked = new Set(written.split(','))
+  return asked.has('*') ? scopeActions : scopeActions.filter((action) => asked.has(action))
+}
