@@ -7,6 +7,8 @@ import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { BasicUser } from './authenticate/basic.ts'
 import { createAuthenticator } from './authenticate/create.ts'
+import type { OidcProviders } from './authenticate/oidc/contract.ts'
+import { openOidcProviders } from './authenticate/oidc/open.ts'
 import { loadUsers } from './authenticate/users.ts'
 import { type Authorize, createAuthorize } from './authorize/authorize.ts'
 import { compilePolicies } from './authorize/policy/compile.ts'
@@ -106,10 +108,17 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
     queueMax: loginsWaitingMax,
   })
   closers.push(() => credentials.close())
+  const oidc = openOidcProviders(config.auth.oidc, {
+    pool: credentials,
+    now: Date.now,
+    elapsed: () => performance.now(),
+    log,
+  })
+  closers.push(() => oidc.close())
   const authenticator = createAuthenticator({
     users: basicUsers(config),
     verifyPassword: credentials.verifyPassword,
-    oidc: undefined,
+    oidc,
     counts: logins,
     onLogin: (login) => logLogin(login, log),
     now: Date.now,
@@ -128,7 +137,7 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
     const secure = listeners.filter((each) => each.tls)
     await Promise.all(secure.map(({ listener }) => listener.renewTls(material)))
   })
-  const admin = await openAdmin(config, { registry, listeners, counts, logins, tls })
+  const admin = await openAdmin(config, { registry, listeners, counts, logins, oidc, tls })
   if (admin !== undefined) closers.push(() => admin.close())
   return {
     listeners,
@@ -276,13 +285,14 @@ interface AdminParts {
   readonly listeners: readonly OpenListener[]
   readonly counts: EdgeCounts
   readonly logins: AuthCounts
+  readonly oidc: OidcProviders
   readonly tls: TlsKeeper | undefined
 }
 
 async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListener | undefined> {
   const { socket } = config.admin
   if (socket === undefined) return undefined
-  const { registry, listeners, counts, logins, tls } = parts
+  const { registry, listeners, counts, logins, oidc, tls } = parts
   const startedAtMs = Date.now()
   const listening = listeners.map(({ listener, transport, tls }) => {
     return { ...listener.local, transport, tls }
@@ -290,6 +300,7 @@ async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListen
   const metrics = createMetrics({
     edge: counts,
     logins,
+    oidc: () => oidc.status(),
     tls: () => tls?.status(),
     listeners: listening,
     gauges: () => ({
@@ -315,6 +326,7 @@ async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListen
       ingest: registry.ingest.gauges,
       edge: counts,
       tls: tls?.status(),
+      oidc: oidc.status(),
     }),
   })
 }

@@ -1,12 +1,20 @@
 // Who may log in: what the keys of the auth tables mean together. Hashes are checked where they are used.
 import type { CheckedTables } from './checked-tables.ts'
-import type { AuthConfig, IdentityConfig, SchemaValues } from './schema.ts'
+import type { AuthConfig, IdentityConfig, OidcProviderConfig, SchemaValues } from './schema.ts'
 import { dottedName } from './tables.ts'
 
 /** Errors: refuses a user name that is there twice or holds a colon, which Basic cannot carry. */
 export function composeAuth(tables: CheckedTables): AuthConfig {
   const { htpasswd } = tables.values('auth')
-  return { identities: composeIdentities(tables), htpasswd }
+  const identities = composeIdentities(tables)
+  const oidc = composeOidc(tables)
+  for (const { name } of oidc) {
+    const taken = identities.find(({ username }) => username === name)
+    if (taken === undefined) continue
+    const message = `expected another name than that of the provider auth.oidc.${name}, which stands for its tokens`
+    tables.refuse(dottedName(['auth', 'identity', taken.id]), 'username', message)
+  }
+  return { identities, oidc, htpasswd }
 }
 
 function composeIdentities(tables: CheckedTables): readonly IdentityConfig[] {
@@ -30,3 +38,37 @@ function composeIdentities(tables: CheckedTables): readonly IdentityConfig[] {
     return { id, username, password, groups, passwordExpires, place }
   })
 }
+
+function composeOidc(tables: CheckedTables): readonly OidcProviderConfig[] {
+  const issuers = new Map<string, string>()
+  return tables.children('auth', 'oidc').map(({ path, values }) => {
+    const name = path.at(-1) ?? ''
+    const table = dottedName(path)
+    // readTables has checked the values against the rows that this type is derived from.
+    const provider = values as SchemaValues<'auth.oidc'>
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+      const message = `expected a name of letters, digits, ".", "_" and "-"; found ${JSON.stringify(name)}`
+      tables.refuse(table, undefined, message)
+    }
+    const owner = issuers.get(provider.issuer)
+    if (owner !== undefined) {
+      tables.refuse(table, 'issuer', `expected another issuer than that of ${owner}`)
+    }
+    issuers.set(provider.issuer, table)
+    if ((provider.clientCertificate === undefined) !== (provider.clientPrivateKey === undefined)) {
+      tables.refuse(table, undefined, 'expected both client_certificate and client_private_key')
+    }
+    return { name, ...optional, ...provider }
+  })
+}
+
+// Keys that no file has are absent from the values.
+const optional = {
+  jwksUri: undefined,
+  serverCaBundle: undefined,
+  clientCertificate: undefined,
+  clientPrivateKey: undefined,
+  bearerTokenFile: undefined,
+  usernameClaim: undefined,
+  groupsClaim: undefined,
+} as const

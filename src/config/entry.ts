@@ -35,6 +35,8 @@ export type Entry =
   | Row<'secret', string>
   | Row<'expressions', readonly string[]>
   | Row<'time', string>
+  | Row<'url', string>
+  | Row<'choices', readonly string[], { readonly of: readonly string[] }>
 
 /** One table of the TOML file. */
 export interface Section {
@@ -56,11 +58,16 @@ type ValueOfKind<E extends Entry> = E extends { readonly kind: 'boolean' }
       ? number
       : E extends { readonly kind: 'integer-or-auto' }
         ? number | 'auto'
-        : E extends { readonly kind: 'expressions' | 'networks' | 'paths' }
-          ? readonly string[]
-          : E extends { readonly kind: 'secret' }
-            ? Secret
-            : string
+        : E extends {
+              readonly kind: 'choices'
+              readonly of: readonly (infer Choice)[]
+            }
+          ? readonly Choice[]
+          : E extends { readonly kind: 'expressions' | 'networks' | 'paths' }
+            ? readonly string[]
+            : E extends { readonly kind: 'secret' }
+              ? Secret
+              : string
 
 type ValueOf<E extends Entry> = E extends { readonly required: false }
   ? ValueOfKind<E> | undefined

@@ -339,8 +339,14 @@ export interface IdentityConfig {
   readonly place: Place
 }
 
+/** One `[auth.oidc.<name>]`. */
+export interface OidcProviderConfig extends SchemaValues<'auth.oidc'> {
+  readonly name: string
+}
+
 export interface AuthConfig {
   readonly identities: readonly IdentityConfig[]
+  readonly oidc: readonly OidcProviderConfig[]
   readonly htpasswd: string | undefined
 }
 

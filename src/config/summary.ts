@@ -29,6 +29,7 @@ const places: { readonly [Path in keyof Schema]: (config: Config) => readonly Va
   auth: ({ auth }) => (auth.htpasswd === undefined ? [] : [{ htpasswd: auth.htpasswd }]),
   // Below, under the names that the user chose.
   'auth.identity': () => [],
+  'auth.oidc': () => [],
   global: (config) => [config.global],
   'global.access_policy': ({ global }) => policyRows(global.accessPolicy),
   'blob_store.fs': ({ blobStore }) => (blobStore.kind === 'fs' ? [blobStore] : []),
@@ -62,7 +63,10 @@ export function formatConfig(config: Config): string {
       ...identity,
     }),
   )
-  return [...tables, ...identities, ...repositories].join('\n')
+  const providers = config.auth.oidc.map((provider) =>
+    formatTable(dottedName(['auth', 'oidc', provider.name]), schema['auth.oidc'], { ...provider }),
+  )
+  return [...tables, ...identities, ...providers, ...repositories].join('\n')
 }
 
 function formatTable(path: string, section: Section, values: Values): string {

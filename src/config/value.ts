@@ -38,6 +38,10 @@ export function parseValue(entry: Entry, written: unknown, file: string): unknow
       return parseSecretSource(written, file)
     case 'time':
       return parseTime(written)
+    case 'url':
+      return parseUrl(written)
+    case 'choices':
+      return parseChoices(written, entry.of)
     case 'expressions':
     case 'networks':
     case 'paths':
@@ -74,6 +78,10 @@ export function describeExpected(entry: Entry): string {
       return 'an octal mode in quotes, such as `"0660"`'
     case 'secret':
       return 'a string, or one of `{ env = "NAME" }`, `{ file = "PATH" }`, `{ credential = "NAME" }`'
+    case 'url':
+      return 'an `https://` URL; `http://` on loopback only'
+    case 'choices':
+      return `an array of ${entry.of.map((choice) => `\`"${choice}"\``).join(', ')}`
     case 'time':
       return 'a date and time with an offset, such as `2030-01-31T12:00:00Z`'
     case 'expressions':
@@ -147,6 +155,21 @@ function parseMode(written: unknown): number | undefined {
   return typeof written === 'string' && /^0?[0-7]{3}$/.test(written)
     ? Number.parseInt(written, 8)
     : undefined
+}
+
+// Kept as written: an issuer is compared character by character.
+function parseUrl(written: unknown): string | undefined {
+  if (typeof written !== 'string' || !URL.canParse(written)) return undefined
+  const { protocol, hostname, username, password, hash } = new URL(written)
+  const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopback)
+  return isSafe && username === '' && password === '' && hash === '' ? written : undefined
+}
+
+function parseChoices(written: unknown, of: readonly string[]): readonly string[] | undefined {
+  if (!Array.isArray(written) || written.length === 0) return undefined
+  const found = of.filter((choice) => written.includes(choice))
+  return written.every((item) => of.includes(item as string)) ? found : undefined
 }
 
 // TOML has dates of its own; with no offset they would mean another moment on each host.

@@ -12,6 +12,16 @@ export interface TlsFigures {
   readonly lastReloadSuccessful: boolean
 }
 
+/** The key sets of the identity providers. */
+export interface OidcFigures {
+  readonly providers: ReadonlyArray<{
+    readonly name: string
+    readonly keySetAgeMs: number | undefined
+    readonly isLastRefreshOk: boolean | undefined
+  }>
+  readonly clockJumps: number
+}
+
 /** What each listener serves with, for `keelson_listener_info`. */
 export interface ListenerFigures {
   readonly address: string
@@ -23,6 +33,7 @@ export interface ListenerFigures {
 export interface MetricSources {
   readonly edge: EdgeCounts
   readonly logins: AuthCounts
+  readonly oidc: () => OidcFigures
   readonly tls: () => TlsFigures | undefined
   readonly listeners: readonly ListenerFigures[]
   readonly gauges: () => Readonly<Record<GaugeName, number>>
@@ -48,6 +59,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   collectDefaultMetrics({ register: registry })
   edgeMetrics(registry, sources.edge)
   tlsMetrics(registry, sources.tls)
+  oidcMetrics(registry, sources.oidc)
   counter(
     registry,
     'auth_attempts_total',
@@ -175,6 +187,37 @@ function tlsMetrics(registry: Registry, figures: () => TlsFigures | undefined): 
     'keelson_tls_last_reload_success',
     '1 where the last reload of TLS files was taken',
     (tls) => (tls.lastReloadSuccessful ? 1 : 0),
+  )
+}
+
+function oidcMetrics(registry: Registry, figures: () => OidcFigures): void {
+  const registers = [registry]
+  const labelNames = ['provider']
+  new Gauge({
+    ...{ name: 'keelson_oidc_key_set_age_seconds', labelNames, registers },
+    help: 'Since the keys of a provider were fetched; absent while there are none',
+    collect() {
+      this.reset()
+      for (const { name, keySetAgeMs } of figures().providers) {
+        if (keySetAgeMs !== undefined) this.set({ provider: name }, keySetAgeMs / 1000)
+      }
+    },
+  })
+  new Gauge({
+    ...{ name: 'keelson_oidc_last_refresh_success', labelNames, registers },
+    help: '1 where the last request for the keys of a provider went well',
+    collect() {
+      this.reset()
+      for (const { name, isLastRefreshOk } of figures().providers) {
+        this.set({ provider: name }, isLastRefreshOk === true ? 1 : 0)
+      }
+    },
+  })
+  counter(
+    registry,
+    'keelson_clock_jumps_total',
+    'Jumps of the wall clock, which tokens are judged by',
+    () => [[{}, figures().clockJumps]],
   )
 }
 

@@ -52,7 +52,7 @@ describe('defaults', () => {
       },
       repositories: [],
       blobStore: { kind: 'fs', rootDir: '/srv/registry' },
-      auth: { identities: [], htpasswd: undefined },
+      auth: { identities: [], oidc: [], htpasswd: undefined },
       metadataStore: { kind: 'lmdb', path: '/srv/registry/_keelson/metadata' },
       storage: { durability: 'fsync', sharing: 'exclusive' },
       ingest: {

@@ -36,7 +36,7 @@ export const layers: readonly Layer[] = [
   {
     room: 'src/offload',
     imports: [...foundation, 'src/http', 'src/storage/error.ts'],
-    types: ['src/config', ...contracts, 'workers/tasks.ts', 'workers/password-task.ts'],
+    types: ['src/config', ...contracts, 'workers'],
   },
   { room: 'workers', imports: ['src/oci'], types: ['src/storage/blob/contract.ts'] },
   { room: 'src/route', imports: ['src/oci'], types: [] },
