@@ -1,3 +1,4 @@
+// Goal: headers that every reply carries are joined once and rightly for each listener.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HeaderBlock, type HeaderPair } from '../../src/http/header-block.ts'
