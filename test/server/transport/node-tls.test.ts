@@ -105,17 +105,6 @@ describe('node: TLS', needsOpenssl, () => {
       overrides,
     )
   })
-
-  test('a client may end its side and still gets its reply', async () => {
-    await withListener(await scene.material(), async ({ open }) => {
-      for (const version of versions) {
-        const client = await open({ tls: clientOptions(version), staysOpen: true })
-        client.socket.end(requestHead('GET', '/'))
-        assert.equal((await client.reply()).status, 200)
-        await client.over()
-      }
-    })
-  })
 })
 
 /** The first bytes of a handshake, as a client would send them. */

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 
-// Not in node's documents: test/server/transport/node-socket-bytes.test.ts fails where they change.
+// Not in node's documents: node-progress.test.ts and every test of TLS fail where they change.
 interface SocketInsides {
   readonly _handle?: { readonly bytesWritten: number; readonly writeQueueSize: number } | null
 }

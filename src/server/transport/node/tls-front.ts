@@ -57,7 +57,7 @@ export class TlsFront {
 
   /** Begin the handshake on a connection. */
   start(raw: Socket): void {
-    // Who ends its side within the handshake has left. Within HTTP this is otherwise.
+    // Who ends its side within the handshake has left; otherwise its socket would stay.
     raw.allowHalfOpen = false
     this.#server.emit('connection', raw)
   }
@@ -91,7 +91,6 @@ export class TlsFront {
   // Nothing is parsed yet: a connection that ends here never was an HTTP connection.
   #onSecure(socket: TLSSocket, madeWith: TlsMaterial): void {
     const { counts } = this.#host
-    socket.allowHalfOpen = true
     if (socket.isSessionReused()) counts.handshakesResumed += 1
     else counts.handshakesFull += 1
     const proof = this.#proofOf(socket, madeWith)
