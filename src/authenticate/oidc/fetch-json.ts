@@ -37,6 +37,14 @@ const depthMax = 16
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
+// Kubernetes answers 406 where its own type of key sets is not asked for; and a body that is packed could
+// unpack to any size.
+const asks = {
+  accept: 'application/json, application/jwk-set+json, */*;q=0.5',
+  'accept-encoding': 'identity',
+  'user-agent': 'keelson',
+} as const
+
 /** The caller ends it by `agent.destroy()`. */
 export function openSession({ timeoutMs, abort, bearer, tls }: SessionOptions): Session {
   const { ca, cert, key } = tls
@@ -96,7 +104,7 @@ export async function fetchJson(session: Session, url: URL): Promise<Fetched> {
 
 async function fetchOnce(session: Session, url: URL): Promise<Fetched | URL> {
   const { agent, abort, bearer } = session
-  const headers: Record<string, string> = { accept: 'application/json' }
+  const headers: Record<string, string> = { ...asks }
   if (bearer?.origin === url.origin) headers['authorization'] = `Bearer ${bearer.token}`
   const {
     statusCode,

@@ -275,6 +275,8 @@ describe('the keys of a provider', needsOpenssl, () => {
     const { providers } = sceneOf(idp, { bearerTokenFile })
     await providers.verify(await idp.sign())
     assert.deepEqual([sent(discovery), sent('/jwks')], ['Bearer first', 'Bearer first'])
+    // Kubernetes answers nobody who does not ask for this type.
+    assert.match(String(idp.lastHeaders.get('/jwks')?.accept), /application\/jwk-set\+json/)
     writeFileSync(bearerTokenFile, 'second')
     await idp.rotate()
     await providers.verify(await idp.sign())
