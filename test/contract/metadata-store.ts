@@ -8,6 +8,7 @@ import { deletingManifests, puttingManifests } from './metadata/manifests.ts'
 import { listingReferrers } from './metadata/referrers.ts'
 import { checkOn, type MetadataScene } from './metadata/scene.ts'
 import { listingTags, movingTags } from './metadata/tags.ts'
+import { keepingApiKeys, renewingTokens, revokingTokens } from './metadata/tokens.ts'
 import { endingSessions, holdingSessions } from './metadata/uploads.ts'
 
 export type { FullStore, MetadataScene } from './metadata/scene.ts'
@@ -24,5 +25,8 @@ export function metadataStoreContract(name: string, open: () => Promise<Metadata
   leasingBlobs(check)
   holdingSessions(check)
   endingSessions(check)
+  keepingApiKeys(check)
+  revokingTokens(check)
+  renewingTokens(check)
   lasting(check)
 }

@@ -14,8 +14,9 @@ import type {
   UploadRecord,
 } from '../../../src/storage/metadata/contract.ts'
 import type { TagHistory } from '../../../src/storage/metadata/tag-history.ts'
+import type { TokenStore } from '../../../src/storage/metadata/token-store.ts'
 
-export type FullStore = MetadataStore & TagHistory
+export type FullStore = MetadataStore & TagHistory & TokenStore
 
 export interface MetadataScene {
   readonly store: FullStore

@@ -14,11 +14,19 @@
 //   g!<time>!<digest>!<repository>       leases by their end, for GC; no repository: nobody holds the blob
 //   n!<repository>                       the repository holds a manifest
 //   u!<id>                               upload session
-//   s!<name>                             the store's own: format, lock, probe
+//   k!<id>                               API key
+//   f!<sha256>                           refresh token, by its text
+//   o!<user>!<sha256>                    the user has the refresh token
+//   x!t!<token>                          the token, by its id, is revoked
+//   x!u!<user>                           what the user had is revoked
+//   j!<kid>                              key that signs tokens, or did
+//   s!<name>                             the store's own: format, lock, probe, revision of credentials
 //
 // What changes together in a repository lies together: each page that a commit touches is written anew.
-// `!` sorts below every character of a name, tag or digest, so that `a` and `a-b` never mix.
+// `!` sorts below every character of a name, tag or digest, so that `a` and `a-b` never mix. Users have
+// names of any characters, so their keys are hexadecimal digests.
 
+import { hash } from 'node:crypto'
 import type { Digest } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/name.ts'
 import type { Tag } from '../../../oci/tag.ts'
@@ -126,6 +134,43 @@ export function uploadKey(id: UploadId): string {
   return `u!${id}`
 }
 
+export const apiKeysPrefix = 'k'
+
+export function apiKeyKey(id: string): string {
+  return `k!${id}`
+}
+
+export const refreshTokensPrefix = 'f'
+
+export function refreshTokenKey(secretSha256: string): string {
+  return `f!${secretSha256}`
+}
+
+/** Below it are the refresh tokens of the user. */
+export function ownedRefreshTokensPrefix(username: string): string {
+  return `o!${hash('sha256', username)}`
+}
+
+export function ownedRefreshTokenKey(username: string, secretSha256: string): string {
+  return `${ownedRefreshTokensPrefix(username)}!${secretSha256}`
+}
+
+export function revocationsPrefix(of: 'token' | 'user'): string {
+  return `x!${of === 'token' ? 't' : 'u'}`
+}
+
+/** `subject` is a token's id, or the name of a user. */
+export function revocationKey(of: 'token' | 'user', subject: string): string {
+  return `${revocationsPrefix(of)}!${of === 'token' ? subject : hash('sha256', subject)}`
+}
+
+export const signingKeysPrefix = 'j'
+
+export function signingKeyKey(kid: string): string {
+  return `j!${kid}`
+}
+
+export const tokenRevisionKey = 's!tokens'
 export const formatKey = 's!format'
 export const lockKey = 's!lock'
 export const probeKey = 's!probe'

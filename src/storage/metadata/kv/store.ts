@@ -16,16 +16,24 @@ import type {
   UploadRecord,
 } from '../contract.ts'
 import type { TagHistory, TagMove } from '../tag-history.ts'
+import type {
+  StoredApiKey,
+  StoredRefreshToken,
+  StoredSigningKey,
+  StoredTokenState,
+  TokenStore,
+} from '../token-store.ts'
 import * as blobs from './blobs.ts'
 import type { KeyValueReader, KeyValueStore } from './contract.ts'
 import { probeKey, uploadKey } from './keys.ts'
 import * as lists from './lists.ts'
 import * as manifests from './manifests.ts'
 import * as tags from './tags.ts'
+import * as tokens from './tokens.ts'
 import * as uploads from './uploads.ts'
 
 /** Reads answer at once, without a promise. */
-export class KeyValueMetadataStore implements MetadataStore, TagHistory {
+export class KeyValueMetadataStore implements MetadataStore, TagHistory, TokenStore {
   readonly #store: KeyValueStore
   readonly #reader: KeyValueReader
   #probes = 0
@@ -158,6 +166,78 @@ export class KeyValueMetadataStore implements MetadataStore, TagHistory {
 
   listUploads(page: Page<UploadId>): UploadRecord[] {
     return lists.listUploads(this.#reader, page)
+  }
+
+  readTokenRevision(): number {
+    return tokens.readRevision(this.#reader)
+  }
+
+  readTokenState(): StoredTokenState {
+    return tokens.readState(this.#reader)
+  }
+
+  createApiKey(key: StoredApiKey, keysMax: number): Promise<'created' | 'name-taken' | 'full'> {
+    return this.#store.write('durable', (transaction) =>
+      tokens.createApiKey(transaction, key, keysMax),
+    )
+  }
+
+  revokeApiKey(id: string, nowMs: number): Promise<boolean> {
+    return this.#store.write('durable', (transaction) =>
+      tokens.revokeApiKey(transaction, id, nowMs),
+    )
+  }
+
+  revokeToken(
+    tokenId: string,
+    nowMs: number,
+    forgetAtMs: number,
+    revocationsMax: number,
+  ): Promise<'revoked' | 'full'> {
+    return this.#store.write('durable', (transaction) =>
+      tokens.revokeToken(transaction, tokenId, nowMs, forgetAtMs, revocationsMax),
+    )
+  }
+
+  revokeUser(
+    username: string,
+    nowMs: number,
+    forgetAtMs: number,
+  ): Promise<{ readonly apiKeys: number; readonly refreshTokens: number }> {
+    return this.#store.write('durable', (transaction) =>
+      tokens.revokeUser(transaction, username, nowMs, forgetAtMs),
+    )
+  }
+
+  putSigningKey(
+    key: StoredSigningKey,
+    after: { readonly kid: string; readonly verifiesUntilMs: number } | undefined,
+  ): Promise<boolean> {
+    return this.#store.write('durable', (transaction) =>
+      tokens.putSigningKey(transaction, key, after),
+    )
+  }
+
+  createRefreshToken(token: StoredRefreshToken, perUserMax: number): Promise<void> {
+    return this.#store.write('durable', (transaction) =>
+      tokens.createRefreshToken(transaction, token, perUserMax),
+    )
+  }
+
+  readRefreshToken(secretSha256: string): StoredRefreshToken | undefined {
+    return tokens.readRefreshToken(this.#reader, secretSha256)
+  }
+
+  listRefreshTokens(): StoredRefreshToken[] {
+    return tokens.listRefreshTokens(this.#reader)
+  }
+
+  removeRefreshToken(id: string): Promise<boolean> {
+    return this.#store.write('durable', (transaction) => tokens.removeRefreshToken(transaction, id))
+  }
+
+  sweepTokens(nowMs: number): Promise<void> {
+    return this.#store.write('durable', (transaction) => tokens.sweep(transaction, nowMs))
   }
 
   refresh(): void {
