@@ -6,7 +6,11 @@ import { test } from 'node:test'
 import { Admission } from '../../../src/server/transport/admission.ts'
 import { addressFromBytes, addressFromText } from '../../../src/server/transport/uws/address.ts'
 import { ConnectionLedger } from '../../../src/server/transport/uws/connections.ts'
-import { countListening, countPeersOfKernel } from '../../../src/server/transport/uws/peer-table.ts'
+import {
+  countListening,
+  countPeersLater,
+  countPeersNow,
+} from '../../../src/server/transport/uws/peer-table.ts'
 import { SwapBudget } from '../../../src/server/transport/uws/swap-budget.ts'
 import { noLimits } from '../../contract/transport-scene.ts'
 import { until } from '../../support/until.ts'
@@ -17,15 +21,23 @@ class Scene {
   readonly ledger: ConnectionLedger
   now = 0
   recounts = 0
+  lookMs = 1
+  tell: () => void = () => {}
 
   constructor() {
     this.ledger = new ConnectionLedger(this.admission, {
       now: () => this.now,
-      countPeers: () => {
+      countPeersNow: () => {
         this.recounts += 1
-        // A look takes 1 ms here.
-        this.now += 1
+        this.now += this.lookMs
         return this.peers
+      },
+      countPeersLater: () => {
+        this.recounts += 1
+        return new Promise((resolve) => {
+          const seen = new Map(this.peers)
+          this.tell = () => resolve(seen)
+        })
       },
     })
   }
@@ -86,6 +98,27 @@ test('looks at the table take a twentieth of the time at most', () => {
   assert.ok(scene.recounts <= scene.now / 20, `${scene.recounts} in ${scene.now} ms`)
 })
 
+test('a table that is slow to read is waited for, and what came meanwhile is kept', async () => {
+  const scene = new Scene()
+  scene.lookMs = 10
+  scene.open('a', 3)
+  scene.open('b', 9)
+  scene.close('b', 4)
+  assert.equal(scene.ledger.hasMoreThan(2, 'a'), true)
+  scene.now += 1_000
+  scene.close('a', 2)
+  assert.equal(scene.ledger.hasMoreThan(2, 'a'), true)
+  scene.open('a')
+  scene.open('b')
+  scene.tell()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(
+    ['a', 'b'].map((each) => scene.admission.connectionsOf(each)),
+    [2, 6],
+  )
+  assert.equal(scene.recounts, 2)
+})
+
 test('when nobody is connected, nobody is counted', () => {
   const scene = new Scene()
   scene.open('a', 3)
@@ -135,17 +168,18 @@ test('the kernel’s table tells who is connected, over IPv4, IPv6 and IPv4 in I
     connect({ port, localAddress, host: localAddress.includes(':') ? '::1' : '127.0.0.1' })
   const clients = ['127.0.0.1', '127.0.0.1', '127.0.0.9', '::1'].map(from)
   await until('all are accepted', () => accepted.length === clients.length)
-  const peers = countPeersOfKernel(new Set([port]))
+  const peers = countPeersNow(new Set([port]))
   assert.deepEqual([...(peers ?? [])].sort(), [
     ['127.0.0.1', 2],
     ['127.0.0.9', 1],
     ['::1', 1],
   ])
+  assert.deepEqual(await countPeersLater(new Set([port])), peers)
   assert.equal(countListening('::', port), 1)
   assert.equal(countListening('127.0.0.1', port), 0)
   for (const socket of [...clients, ...accepted]) socket.destroy()
   server.close()
-  await until('they are gone', () => (countPeersOfKernel(new Set([port]))?.size ?? 0) === 0)
+  await until('they are gone', () => (countPeersNow(new Set([port]))?.size ?? 0) === 0)
 })
 
 test('addresses have one form', () => {

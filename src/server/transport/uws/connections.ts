@@ -2,16 +2,19 @@
 // the counts are upper bounds, made exact from the kernel's table of sockets when a limit depends on it.
 
 import type { Admission } from '../admission.ts'
-import { type CountPeers, countPeersOfKernel } from './peer-table.ts'
+import { countPeersLater, countPeersNow, type PeerCounts } from './peer-table.ts'
 
 interface Surroundings {
   /** In ms, never going back. */
   readonly now: () => number
-  readonly countPeers: CountPeers
+  readonly countPeersNow: (ports: ReadonlySet<number>) => PeerCounts | undefined
+  readonly countPeersLater: (ports: ReadonlySet<number>) => Promise<PeerCounts | undefined>
 }
 
 // Reading the table takes at most this share of our time.
 const recountShare = 1 / 20
+// A table that takes longer is read by another thread, and what it says is known a little later.
+const waitedForMsMax = 4
 
 const ledgers = new WeakMap<Admission, ConnectionLedger>()
 
@@ -21,7 +24,8 @@ export function ledgerOf(admission: Admission): ConnectionLedger {
   if (known !== undefined) return known
   const ledger = new ConnectionLedger(admission, {
     now: () => performance.now(),
-    countPeers: countPeersOfKernel,
+    countPeersNow,
+    countPeersLater,
   })
   ledgers.set(admission, ledger)
   return ledger
@@ -37,6 +41,9 @@ export class ConnectionLedger {
   #live = 0
   #unattributed = 0
   #recountAt = 0
+  #recountMs = 0
+  /** Opened while the table is being read; undefined while it is not. */
+  #opened: Map<string, number> | undefined
 
   constructor(admission: Admission, around: Surroundings) {
     this.#admission = admission
@@ -55,7 +62,8 @@ export class ConnectionLedger {
 
   open(address: string): void {
     this.#live += 1
-    this.#counted.set(address, (this.#counted.get(address) ?? 0) + 1)
+    increment(this.#counted, address)
+    if (this.#opened !== undefined) increment(this.#opened, address)
     this.#admission.openConnection(address)
   }
 
@@ -87,13 +95,25 @@ export class ConnectionLedger {
 
   #recount(): void {
     const start = this.#around.now()
-    if (start < this.#recountAt) return
-    const peers = this.#around.countPeers(new Set(this.#ports.keys()))
-    const end = this.#around.now()
-    this.#recountAt = end + (end - start) / recountShare
+    if (start < this.#recountAt || this.#opened !== undefined) return
+    const ports = new Set(this.#ports.keys())
+    this.#opened = new Map()
+    const finish = (peers: PeerCounts | undefined): void => {
+      this.#compare(peers, this.#opened ?? new Map())
+      this.#opened = undefined
+      const end = this.#around.now()
+      this.#recountMs = end - start
+      this.#recountAt = end + this.#recountMs / recountShare
+    }
+    if (this.#recountMs <= waitedForMsMax) finish(this.#around.countPeersNow(ports))
+    else this.#around.countPeersLater(ports).then(finish, () => finish(undefined))
+  }
+
+  /** `opened`: connections that the table may not have yet. What has ended since then shows next time. */
+  #compare(peers: PeerCounts | undefined, opened: ReadonlyMap<string, number>): void {
     if (peers === undefined) return
     for (const [address, count] of this.#counted) {
-      const ended = count - (peers.get(address) ?? 0)
+      const ended = count - (peers.get(address) ?? 0) - (opened.get(address) ?? 0)
       if (ended > 0) this.#settle(address, ended)
     }
   }
@@ -106,4 +126,8 @@ export class ConnectionLedger {
     else this.#counted.delete(address)
     this.#admission.settleConnections(address, sure)
   }
+}
+
+function increment(counts: Map<string, number>, address: string): void {
+  counts.set(address, (counts.get(address) ?? 0) + 1)
 }

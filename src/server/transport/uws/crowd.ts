@@ -6,6 +6,7 @@ import { type ConnectionLedger, ledgerOf } from './connections.ts'
 
 // So far beyond its limit, a connection is not worth an answer.
 const closedAtOnceFactor = 2
+const recheckMs = 100
 
 export class Crowd {
   readonly #options: TransportOptions
@@ -14,6 +15,7 @@ export class Crowd {
   readonly #port: number
   /** Addresses that have more connections than they may. */
   readonly #crowded = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: TransportOptions, place: ListenSocket) {
     this.#options = options
@@ -37,6 +39,8 @@ export class Crowd {
     counts.connectionsRefused += 1
     if (limit === 'total') return false
     this.#crowded.add(address)
+    // Who has left may be known only later; its next request is not to suffer for it.
+    this.#timer ??= setInterval(() => this.#recheck(), recheckMs).unref()
     return !this.#exceeds(closedAtOnceFactor, address)
   }
 
@@ -45,7 +49,7 @@ export class Crowd {
     counts.connections -= 1
     if (this.#ledger === undefined) admission.closeConnection('')
     else this.#ledger.close()
-    for (const address of this.#crowded) this.isCrowded(address)
+    this.#recheck()
   }
 
   /** The limit in all is met: the next connection is one too many. */
@@ -68,6 +72,13 @@ export class Crowd {
   /** The listener is closed for good, and no connection is left. */
   end(): void {
     this.#ledger?.removePort(this.#port)
+  }
+
+  #recheck(): void {
+    for (const address of this.#crowded) this.isCrowded(address)
+    if (this.#crowded.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   #exceeds(factor: number, address: string): boolean {

@@ -57,7 +57,7 @@ function openNameless(): number {
 
 // The folder is ours alone, so that nobody can open the file in the moment that it has a name.
 function openIn(parent: string): number {
-  const folder = mkdtempSync(join(parent, 'keelson-'))
+  const folder = mkdtempSync(join(parent, 'keelson-pem-'))
   try {
     const file = join(folder, 'pem')
     const descriptor = openSync(file, 'wx+', 0o600)

@@ -1,26 +1,46 @@
 // The kernel's table of TCP sockets, for what the native library does not tell.
 
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { addressFromBytes } from './address.ts'
 
-/** How many connections to these ports of ours each peer address has; undefined without such a table. */
-export type CountPeers = (ports: ReadonlySet<number>) => ReadonlyMap<string, number> | undefined
+/** How many connections each peer address has. */
+export type PeerCounts = ReadonlyMap<string, number>
 
 const tables = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
 // sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
 const fields = { remote: 2, state: 3, inode: 9 } as const
 const listening = '0A'
 
-/** Source: Linux, Documentation/networking/proc_net_tcp.rst. */
-export const countPeersOfKernel: CountPeers = (ports) => {
-  const names = new Set([...ports].map((port) => port.toString(16).toUpperCase().padStart(4, '0')))
-  const peers = new Map<string, number>()
+/**
+ * The peers of the connections to these ports of ours; undefined where the system has no such table.
+ * Source: Linux, Documentation/networking/proc_net_tcp.rst.
+ */
+export function countPeersNow(ports: ReadonlySet<number>): PeerCounts | undefined {
   try {
-    for (const table of tables) countLines(readFileSync(table, 'latin1'), names, peers)
+    return countPeers(
+      tables.map((table) => readFileSync(table, 'latin1')),
+      ports,
+    )
   } catch {
     return undefined
   }
+}
+
+/** The same, without waiting for the kernel, which looks at every socket of the host. */
+export async function countPeersLater(ports: ReadonlySet<number>): Promise<PeerCounts | undefined> {
+  try {
+    return countPeers(await Promise.all(tables.map((table) => readFile(table, 'latin1'))), ports)
+  } catch {
+    return undefined
+  }
+}
+
+function countPeers(texts: readonly string[], ports: ReadonlySet<number>): PeerCounts {
+  const names = new Set([...ports].map((port) => port.toString(16).toUpperCase().padStart(4, '0')))
+  const peers = new Map<string, number>()
+  for (const text of texts) countLines(text, names, peers)
   return peers
 }
 
