@@ -7,7 +7,17 @@ import type { Reply } from '../../src/http/reply.ts'
 import type { Exchange } from '../../src/server/transport/exchange.ts'
 import { patternBytes } from '../support/pattern-source.ts'
 import { until } from '../support/until.ts'
-import { collector, later, requestHead, type Way, whole, withClient } from './transport-scene.ts'
+import {
+  collector,
+  endsInTime,
+  later,
+  requestHead,
+  silenceMaxMs,
+  untilInOwnTime,
+  type Way,
+  whole,
+  withClient,
+} from './transport-scene.ts'
 
 const mebibyte = 1024 * 1024
 
@@ -47,8 +57,8 @@ export function lateAbortsContract(way: Way): void {
       client.write(`${requestHead('PATCH', '/', 'Transfer-Encoding: chunked')}5\r\nhello\r\n`)
       await until('some of it', () => watched.sink.bytes === 5)
       client.write('zzz\r\nhello\r\n')
-      await until('the abort', () => watched.sink.aborts === 1, 15_000)
-      await client.over(15_000)
+      await untilInOwnTime('the abort', () => watched.sink.aborts === 1, silenceMaxMs)
+      await endsInTime(client)
     })
   })
 
@@ -59,7 +69,7 @@ export function lateAbortsContract(way: Way): void {
       await until('the request', () => watched.exchange !== undefined)
       client.reset()
       // Nobody reads from this socket, so an adapter may learn of it from its idle timer only.
-      await until('the abort', () => watched.aborts === 1, 15_000)
+      await untilInOwnTime('the abort', () => watched.aborts === 1, silenceMaxMs)
       let heard = 0
       watched.exchange?.onAbort(() => {
         heard += 1

@@ -7,16 +7,33 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
 import type { TlsMaterial } from '../../src/server/tls/contract.ts'
+import { defaultCiphers, loadTlsMaterial } from '../../src/server/tls/load.ts'
+import type { TlsFiles } from '../../src/server/tls/tls-files.ts'
 import { type Certificate, createPki, type Pki } from '../support/pki.ts'
 
-const ciphers = [
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-].join(':')
+/** What the product's loader makes of a certificate that the tests made. */
+export function loadMaterial(
+  certificate: Pick<Certificate, 'bundleFile' | 'keyFile'>,
+  more: Partial<TlsFiles> = {},
+): Promise<TlsMaterial> {
+  const files: TlsFiles = {
+    serverCertificateBundle: certificate.bundleFile,
+    serverPrivateKey: certificate.keyFile,
+    passphrase: undefined,
+    clientCaBundle: undefined,
+    clientAuth: 'optional',
+    clientCrls: [],
+    ocspResponse: undefined,
+    minVersion: 'TLSv1.2',
+    ciphers: undefined,
+    sessionTimeoutSeconds: 3600,
+    sessionTicketSecret: undefined,
+    ...more,
+  }
+  return loadTlsMaterial(files, Date.now)
+}
 
-/** As the product's loader makes it, of a certificate that the tests made. */
+/** Put together by hand, so that every part of it can be wrong. */
 export function materialOf(
   certificate: Pick<Certificate, 'bundlePem' | 'keyPem'>,
   more: Partial<TlsMaterial> = {},
@@ -28,7 +45,7 @@ export function materialOf(
     notAfterMs: Date.parse(leaf.validTo),
     names: ['localhost', '127.0.0.1'],
     minVersion: 'TLSv1.2',
-    ciphers,
+    ciphers: defaultCiphers,
     clientAuth: undefined,
     ticketKeys: randomBytes(48),
     sessionTimeoutSeconds: 3600,
@@ -49,17 +66,18 @@ export class Materials {
 
   /** The same for every case, so that a listener can be told from its successor by its certificate. */
   get server(): TlsMaterial {
-    this.#server ??= materialOf(this.pki.server)
+    assert.ok(this.#server, 'the certificates are there between the hooks only')
     return this.#server
   }
 
   /** Another certificate for the same names. */
-  async other(more: Partial<TlsMaterial> = {}): Promise<TlsMaterial> {
-    return materialOf(await this.pki.serverCa.serverCertificate(), more)
+  async other(): Promise<TlsMaterial> {
+    return loadMaterial(await this.pki.serverCa.serverCertificate())
   }
 
   async make(folder: string): Promise<void> {
     this.#pki = await createPki(folder)
+    this.#server = await loadMaterial(this.#pki.server)
   }
 }
 

@@ -10,9 +10,12 @@ import { until } from '../support/until.ts'
 import {
   amplePace,
   collector,
+  endsInTime,
   later,
   plainHeaders,
   requestHead,
+  silenceMaxMs,
+  untilInOwnTime,
   type Way,
   whole,
   withClient,
@@ -20,8 +23,6 @@ import {
 } from './transport-scene.ts'
 
 const mebibyte = 1024 * 1024
-// An adapter's own bounds come after about 10 s, and a busy machine is late.
-const cutMs = 16_000
 
 export function paceContract(way: Way): void {
   describeSilence(way)
@@ -58,7 +59,7 @@ export function handshakePaceContract(way: Way): void {
           const client = await open({ tls: undefined })
           client.write(Buffer.from(begin, 'latin1'))
           const stop = begin === '' ? () => {} : drip(client, 'y', 50)
-          await client.over(cutMs).finally(stop)
+          await endsInTime(client).finally(stop)
           await until('it is gone', () => options.counts.connections === 0)
         },
         paced({ handshakeMs: 400 }),
@@ -75,7 +76,7 @@ function describeSilence(way: Way): void {
       way,
       ok,
       async (client, { handled }) => {
-        await client.over(cutMs)
+        await endsInTime(client)
         assert.equal(client.pendingBytes, 0)
         assert.deepEqual(handled, [])
       },
@@ -90,7 +91,7 @@ function describeSilence(way: Way): void {
       async (client, { handled, options }) => {
         client.write('GET / HTTP/1.1\r\nHost: test\r\nX: ')
         const stop = drip(client, 'y', 50)
-        await client.over(cutMs).finally(stop)
+        await endsInTime(client).finally(stop)
         if (client.pendingBytes > 0) assert.equal((await client.reply()).status, 408)
         assert.deepEqual(handled, [])
         if (way.can.timesSilence) assert.equal(options.counts.closedSlow.headers, 1)
@@ -108,7 +109,7 @@ function describeSilence(way: Way): void {
         assert.equal((await client.reply()).status, 200)
         client.write('GET /2 HTTP/1.1\r\nHost: test\r\nX: ')
         const stop = drip(client, 'y', 50)
-        await client.over(cutMs).finally(stop)
+        await endsInTime(client).finally(stop)
         assert.deepEqual(handled, ['/1'])
       },
       paced({ headersMs: 400 }),
@@ -122,7 +123,7 @@ function describeSilence(way: Way): void {
       async (client, { options }) => {
         client.write(requestHead('GET', '/'))
         await client.reply()
-        await client.over(cutMs)
+        await endsInTime(client)
         assert.equal(client.pendingBytes, 0)
         await until('it is not counted', () => options.counts.connections === 0)
       },
@@ -149,7 +150,7 @@ function describeSlowBodies(way: Way): void {
       async (client, { listener, options }) => {
         client.write(requestHead('PUT', '/', 'Content-Length: 1000000'), 'hello')
         const stop = everyMs === 0 ? () => {} : drip(client, 'a', everyMs)
-        await client.over(cutMs).finally(stop)
+        await endsInTime(client).finally(stop)
         await until('it is aborted', () => sink.aborts === 1 && aborts === 1)
         assert.equal(options.counts.closedSlow.body, 1)
         assert.equal(listener.inFlight(), 0)
@@ -172,7 +173,7 @@ function describeSlowBodies(way: Way): void {
         client.write(requestHead('PUT', '/', 'Content-Length: 1000000'), 'hello')
         assert.equal((await client.reply()).status, 404)
         const stop = drip(client, 'a', 50)
-        await client.over(cutMs).finally(stop)
+        await endsInTime(client).finally(stop)
       },
       paced({ stallMs: 500, receiveRateMin: 10_000, graceMs: 500, keepAliveMs: 500 }),
     )
@@ -202,7 +203,11 @@ function describeSlowReaders(way: Way): void {
       async (client, { listener, options }) => {
         client.write(requestHead('GET', '/'))
         const stop = read(client)
-        await until('the source is closed', () => source.closes === 1, cutMs).finally(stop)
+        await untilInOwnTime(
+          'the source is closed',
+          () => source.closes === 1,
+          silenceMaxMs,
+        ).finally(stop)
         await until('the exchange is aborted', () => aborts === 1)
         assert.ok(source.reach < length)
         assert.equal(options.counts.closedSlow.reply, 1)
@@ -231,7 +236,7 @@ function describeSlowReaders(way: Way): void {
         client.socket.pause()
         client.write(requestHead('GET', '/'))
         await until('it is in flight', () => listener.inFlight() === 1)
-        await until('it is cut', () => listener.inFlight() === 0, cutMs)
+        await untilInOwnTime('it is cut', () => listener.inFlight() === 0, silenceMaxMs)
       },
       paced({ stallMs: 300 }),
     )
@@ -257,7 +262,7 @@ function describeUnreadReplies(way: Way): void {
           assert.ok(handled.length <= handledMax, `${handled.length} replies for nobody`)
         }
         // A paused socket does not see its end.
-        await until('it is cut', () => options.counts.connections === 0, cutMs)
+        await untilInOwnTime('it is cut', () => options.counts.connections === 0, silenceMaxMs)
       },
       paced({ stallMs: 500, keepAliveMs: 500 }),
     )

@@ -190,6 +190,36 @@ export function later(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
+const pollEveryMs = 5
+const gapMaxMs = 25
+
+/**
+ * As `until`, by a clock that stands still while this process does: on a busy machine an adapter's
+ * timers are as late as the test's own.
+ */
+export async function untilInOwnTime(
+  what: string,
+  condition: () => boolean,
+  deadlineMs: number,
+): Promise<void> {
+  let passedMs = 0
+  let last = performance.now()
+  while (!condition()) {
+    if (passedMs > deadlineMs) throw new Error(`not in ${deadlineMs} ms of running: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, pollEveryMs))
+    const now = performance.now()
+    passedMs += Math.min(now - last, gapMaxMs)
+    last = now
+  }
+}
+
+/** Until the server has ended the connection. Limits: 15 s, the most that an adapter may take. */
+export function endsInTime(client: RawConnection): Promise<void> {
+  return untilInOwnTime('the end of the connection', () => client.isOver, silenceMaxMs)
+}
+
+export const silenceMaxMs = 15_000
+
 /** As `withTransport`, with one connection open. */
 export function withClient(
   way: Transport | Way,

@@ -9,7 +9,7 @@ import type { Exchange } from '../../src/server/transport/exchange.ts'
 import { PatternSource, patternBytes } from '../support/pattern-source.ts'
 import type { RawConnection } from '../support/raw-http.ts'
 import { until } from '../support/until.ts'
-import { type Materials, materialOf } from './transport-material.ts'
+import { loadMaterial, type Materials } from './transport-material.ts'
 import {
   plainHeaders,
   requestHead,
@@ -258,7 +258,7 @@ function describeRenewal(way: Way, materials: Materials): void {
       const { serverCa } = materials.pki
       const between = await serverCa.intermediate('Between')
       const certificate = await between.serverCertificate({ key: 'rsa' })
-      await listener.renewTls(materialOf(certificate))
+      await listener.renewTls(await loadMaterial(certificate))
       const trust = { ca: serverCa.pem, rejectUnauthorized: true, servername: 'localhost' }
       const client = await open({ tls: trust })
       assert.equal(tlsOf(client).getPeerCertificate().asn1Curve, undefined)
@@ -274,15 +274,10 @@ function describeRenewal(way: Way, materials: Materials): void {
 }
 
 function describeClientCertificates(way: Way, materials: Materials): void {
-  const asking = (mode: 'optional' | 'required'): TlsMaterial => ({
-    ...materials.server,
-    clientAuth: {
-      mode,
-      caBundle: materials.pki.clientCa.pem,
-      crls: [],
-      revocations: { isRevoked: () => false },
-    },
-  })
+  const asking = (clientAuth: 'optional' | 'required'): Promise<TlsMaterial> => {
+    const clientCaBundle = materials.pki.clientCa.certificateFile
+    return loadMaterial(materials.pki.server, { clientCaBundle, clientAuth })
+  }
   const tells: SceneHandler = (exchange) => {
     const { commonNames = [], organizations = [] } = exchange.certificate ?? {}
     exchange.send(whole([...commonNames, ...organizations].join(' ')))
@@ -298,7 +293,27 @@ function describeClientCertificates(way: Way, materials: Materials): void {
       nobody.write(requestHead('GET', '/'))
       assert.equal((await nobody.reply()).body.toString(), '')
     }
-    const listening = withTransport(way, tells, run, { tls: asking('optional') })
+    const listening = withTransport(way, tells, run, { tls: await asking('optional') })
+    if (way.can.readsCertificates) await listening
+    else await assert.rejects(listening, /certificate/)
+  })
+
+  test('a client without the required certificate has no connection', async () => {
+    const run = async ({ open, handled }: TransportScene): Promise<void> => {
+      // TLS 1.3 lets a client believe for a moment that it is connected.
+      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+        const client = await open({ tls: { maxVersion } }).catch(() => undefined)
+        client?.write(requestHead('GET', '/'))
+        await client?.over()
+        assert.equal(client?.pendingBytes ?? 0, 0)
+      }
+      assert.deepEqual(handled, [])
+      const { keyPem: key, pem: cert } = materials.pki.client
+      const client = await open({ tls: { key, cert } })
+      client.write(requestHead('GET', '/'))
+      assert.equal((await client.reply()).body.toString(), 'build-server Infrastructure')
+    }
+    const listening = withTransport(way, tells, run, { tls: await asking('required') })
     if (way.can.readsCertificates) await listening
     else await assert.rejects(listening, /certificate/)
   })
