@@ -126,6 +126,8 @@ table('claims', { identity: bearer(claims) }, [
   ["identity.oidc != null && identity.oidc.claims.role == 'admin'", 'true'],
   ["identity.oidc.claims['role'] == 'admin'", 'true'],
   ['identity.oidc.claims.level == 3', 'true'],
+  ['3 == identity.oidc.claims.level', 'true'],
+  ['4 == identity.oidc.claims.level', 'false'],
   ['identity.oidc.claims.level > 2', 'true'],
   ["identity.oidc.claims.level == '3'", 'false'],
   ['identity.oidc.claims.ok', 'true'],
