@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import { CompactSign, type JWK } from 'jose'
 import type { OidcConfig, SignatureAlgorithm } from '../../../src/authenticate/oidc/contract.ts'
 import { createCredentialPool } from '../../../src/offload/credential-pool.ts'
+import { verifyToken } from '../../../workers/verify-token.ts'
 import {
   createKey,
   type IdentityProvider,
@@ -165,6 +166,17 @@ describe('signatures of tokens', needsOpenssl, () => {
     assert.equal(await refusalOf(providers.verify(forged)), 'signature')
     assert.equal(await refusalOf(providers.verify(forged)), 'signature')
     await providers.verify(await idp.sign())
+  })
+
+  test('a thread takes no secret for a key, and no key that it cannot read', async () => {
+    const token = await new CompactSign(Buffer.from('{}'))
+      .setProtectedHeader({ alg: 'HS256' })
+      .sign(Buffer.alloc(32, 'k'))
+    const secret = { kty: 'oct', k: Buffer.alloc(32, 'k').toString('base64url') }
+    for (const jwk of [secret, { kty: 'RSA', n: '', e: '' }, {}]) {
+      const task = { token, algorithm: 'HS256', jwk, thumbprint: 'a' }
+      assert.equal(await verifyToken(task), false)
+    }
   })
 
   test('more tokens than the threads can take are answered 503', async () => {
