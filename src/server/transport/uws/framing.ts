@@ -1,5 +1,6 @@
 // Message framing that uWebSockets.js lets through and that two parsers could read differently.
 
+import { METHODS } from 'node:http'
 import type { RequestHeaders } from './request-headers.ts'
 
 export type Framing =
@@ -13,9 +14,13 @@ export type Framing =
 export const targetCharactersMax: number = 8 * 1024
 const headCharactersMax = 16 * 1024
 
+// As node's parser, so that both transports refuse the same.
+const methods: ReadonlySet<string> = new Set(METHODS)
+
 const none: Framing = { kind: 'none' }
 const longTarget = refused(`a target of more than ${targetCharactersMax} bytes`, 414)
 const longHead = refused(`headers of more than ${headCharactersMax} bytes`, 431)
+const badMethod = refused('a method that is none')
 const badByte = refused('a control byte in a header')
 const manyHosts = refused('more than one Host')
 
@@ -29,6 +34,8 @@ export function framingOf(
   targetCharacters: number,
   headers: RequestHeaders,
 ): Framing {
+  const isRead = method === 'GET' || method === 'HEAD'
+  if (!isRead && !methods.has(method)) return badMethod
   if (targetCharacters > targetCharactersMax) return longTarget
   if (headers.size > headCharactersMax) return longHead
   if (headers.hasBadByte) return badByte
@@ -36,8 +43,7 @@ export function framingOf(
   if (headers.lengths === 0 && headers.codings === 0) return none
   const body = bodyOf(headers)
   // None of these has a meaning for a body; an empty one that is announced does no harm.
-  const takesNone = method === 'GET' || method === 'HEAD' || method === 'DELETE'
-  if (!takesNone || body.kind !== 'body') return body
+  if ((!isRead && method !== 'DELETE') || body.kind !== 'body') return body
   return body.length === 0 ? none : refused(`a body with ${method}`)
 }
 
