@@ -1,20 +1,18 @@
 // The two ways in which a token is not taken: it is wrong, or nobody can tell for now.
 
 import { OciError } from '../../oci/error.ts'
+import { challenge } from '../challenge.ts'
 import { type TokenProblem, TokenRefusal } from './contract.ts'
 
-// The header of both says nothing of the reason: who guesses must not learn how far a guess got.
-const invalidToken: readonly [name: string, value: string] = [
-  'WWW-Authenticate',
-  'Bearer realm="keelson",error="invalid_token"',
-]
-
-/** 401. Source: RFC 6750 §3.1. */
+/**
+ * 401. The reply says nothing of the reason: who guesses must not learn how far a guess got. A Bearer
+ * challenge would send Docker to its realm for a token, and there is no such place.
+ */
 export function refuse(problem: TokenProblem, provider: string | undefined): OciError {
   const cause = new TokenRefusal(problem, provider)
   return new OciError('UNAUTHORIZED', {
     message: 'the token is not valid',
-    headers: [invalidToken],
+    headers: [challenge],
     cause,
   })
 }

@@ -106,7 +106,7 @@ export async function refusalOf(verifying: Promise<unknown>): Promise<string> {
       return '503'
     }
     assert.equal(error.status, 401)
-    assert.match(headerOf(error, 'WWW-Authenticate'), /error="invalid_token"/)
+    assert.match(headerOf(error, 'WWW-Authenticate'), /^Basic realm="keelson"$/)
     assert.ok(error.cause instanceof TokenRefusal)
     return error.cause.problem
   }
