@@ -39,7 +39,9 @@ export async function openListeners(
   try {
     for (const each of listeners) {
       const { name, transport } = transportFor(each, defaults)
-      const listener = await transport(optionsOf(each, defaults, tls))
+      const listener = await transport(optionsOf(each, defaults, tls)).catch((error: unknown) => {
+        throw explained(error, each)
+      })
       open.push({ listener, transport: name, tls: each.tls })
     }
     return open
@@ -47,6 +49,18 @@ export async function openListeners(
     for (const { listener } of open) listener.close()
     throw error
   }
+}
+
+// The system's own words do not say what would be enough.
+function explained(error: unknown, listener: ListenerConfig): unknown {
+  const isPrivileged = listener.kind === 'tcp' && listener.port > 0 && listener.port < 1024
+  if (!isPrivileged || !(error instanceof Error) || !('code' in error)) return error
+  if (error.code !== 'EACCES') return error
+  const remedy =
+    'give it CAP_NET_BIND_SERVICE (AmbientCapabilities= in its unit), or a port from 1024 on'
+  const { address, port } = listener
+  const message = `${address} port ${port}: this user may not listen there: ${remedy}`
+  return new Error(message, { cause: error })
 }
 
 function optionsOf(
