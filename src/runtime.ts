@@ -45,7 +45,7 @@ import { isProcessAlive, processIdentity } from './storage/process-identity.ts'
 import { AuthCounts } from './telemetry/auth-counts.ts'
 import { type EdgeCounts, newEdgeCounts } from './telemetry/edge-counts.ts'
 import type { Logger } from './telemetry/log.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type PolicyCounts } from './telemetry/metrics.ts'
 
 // Open files kept for blobs that nobody reads at the moment.
 const idleReadersMax = 256
@@ -87,7 +87,8 @@ async function closeAll(closers: ReadonlyArray<() => unknown>, log: Logger): Pro
 }
 
 async function build(config: Config, log: Logger, closers: Array<() => unknown>): Promise<Runtime> {
-  const authorize = createPolicy(config, log)
+  const policyCounts: PolicyCounts = { ruleErrors: 0 }
+  const authorize = createPolicy(config, policyCounts, log)
   const tls = await openTls(config, log)
   if (tls !== undefined) closers.push(() => tls.close())
   const metadata = await openMetadata(config, log)
@@ -137,7 +138,9 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
     const secure = listeners.filter((each) => each.tls)
     await Promise.all(secure.map(({ listener }) => listener.renewTls(material)))
   })
-  const admin = await openAdmin(config, { registry, listeners, counts, logins, oidc, tls })
+  const admin = await openAdmin(config, {
+    ...{ registry, listeners, counts, policyCounts, logins, oidc, tls },
+  })
   if (admin !== undefined) closers.push(() => admin.close())
   return {
     listeners,
@@ -153,16 +156,20 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
   }
 }
 
-function createPolicy(config: Config, log: Logger): Authorize {
+function createPolicy(config: Config, counts: PolicyCounts, log: Logger): Authorize {
   const { policies, problems } = compilePolicies(config.global.accessPolicy, config.repositories)
   if (policies === undefined) throw new ConfigError(problems)
   return createAuthorize(policies, {
     onRuleError: (rule, error, isFirst) => {
+      counts.ruleErrors += 1
       const { file, line } = rule.place
       if (isFirst) log.warn({ rule: rule.text, file, line, reason: error }, 'a policy rule failed')
     },
     onDenied: (denial) => logDenial(denial, log),
     randomUuid: randomUUID,
+    canLogIn:
+      config.auth.identities.length + config.auth.oidc.length > 0 ||
+      config.auth.htpasswd !== undefined,
   })
 }
 
@@ -284,6 +291,7 @@ interface AdminParts {
   readonly registry: Registry
   readonly listeners: readonly OpenListener[]
   readonly counts: EdgeCounts
+  readonly policyCounts: PolicyCounts
   readonly logins: AuthCounts
   readonly oidc: OidcProviders
   readonly tls: TlsKeeper | undefined
@@ -292,13 +300,14 @@ interface AdminParts {
 async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListener | undefined> {
   const { socket } = config.admin
   if (socket === undefined) return undefined
-  const { registry, listeners, counts, logins, oidc, tls } = parts
+  const { registry, listeners, counts, policyCounts, logins, oidc, tls } = parts
   const startedAtMs = Date.now()
   const listening = listeners.map(({ listener, transport, tls }) => {
     return { ...listener.local, transport, tls }
   })
   const metrics = createMetrics({
     edge: counts,
+    policy: policyCounts,
     logins,
     oidc: () => oidc.status(),
     tls: () => tls?.status(),

@@ -1,5 +1,6 @@
 // Identity + Action → allowed, or the refusal. Deny is what happens when nobody said otherwise.
 
+import { challenge } from '../authenticate/challenge.ts'
 import type { Identity } from '../authenticate/identity.ts'
 import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
@@ -22,6 +23,11 @@ export interface AuthorizeOptions {
   readonly onRuleError: (rule: CompiledRule, error: string, isFirst: boolean) => void
   readonly onDenied?: (denial: Denial) => void
   readonly randomUuid: () => string
+  /**
+   * Whether there are credentials that could be shown beside a certificate. Then the refused bearer of
+   * a certificate without a user name is asked for some, since clients show none before they are asked.
+   */
+  readonly canLogIn?: boolean
 }
 
 export interface Authorize {
@@ -55,7 +61,7 @@ export function createAuthorize(policies: CompiledPolicies, options: AuthorizeOp
     if (allowed) return
     const decisionId = options.randomUuid()
     options.onDenied?.({ decisionId, identity, action, steps })
-    throw refusal(identity, action, decisionId)
+    throw refusal(identity, action, decisionId, options.canLogIn === true)
   }
 
   return Object.assign(authorize, {
@@ -69,11 +75,17 @@ function isOpen({ global, repositories }: CompiledPolicies): boolean {
   return global?.default === 'allow' && global.rules.length === 0 && repositories.size === 0
 }
 
-function refusal(identity: Identity, action: Action, decisionId: string): OciError {
+function refusal(
+  identity: Identity,
+  action: Action,
+  decisionId: string,
+  canLogIn: boolean,
+): OciError {
   const detail = { action: action.kind, decisionId }
-  if (identity.authMethod !== 'anonymous') return new OciError('DENIED', { detail })
-  const headers = [['WWW-Authenticate', 'Basic realm="keelson"']] as const
-  return new OciError('UNAUTHORIZED', { headers, detail })
+  const isAsked =
+    identity.authMethod === 'anonymous' || (identity.authMethod === 'mtls' && canLogIn)
+  if (!isAsked) return new OciError('DENIED', { detail })
+  return new OciError('UNAUTHORIZED', { headers: [challenge], detail })
 }
 
 function onceFirst(

@@ -12,6 +12,12 @@ export interface TlsFigures {
   readonly lastReloadSuccessful: boolean
 }
 
+/** What policies count. */
+export interface PolicyCounts {
+  /** Rules that could not be evaluated for a request. */
+  ruleErrors: number
+}
+
 /** The key sets of the identity providers. */
 export interface OidcFigures {
   readonly providers: ReadonlyArray<{
@@ -32,6 +38,7 @@ export interface ListenerFigures {
 
 export interface MetricSources {
   readonly edge: EdgeCounts
+  readonly policy: PolicyCounts
   readonly logins: AuthCounts
   readonly oidc: () => OidcFigures
   readonly tls: () => TlsFigures | undefined
@@ -60,6 +67,9 @@ export function createMetrics(sources: MetricSources): Metrics {
   edgeMetrics(registry, sources.edge)
   tlsMetrics(registry, sources.tls)
   oidcMetrics(registry, sources.oidc)
+  counter(registry, 'keelson_policy_rule_errors_total', 'Policy rules that failed', () => [
+    [{}, sources.policy.ruleErrors],
+  ])
   counter(
     registry,
     'auth_attempts_total',

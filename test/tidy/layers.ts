@@ -47,7 +47,7 @@ export const layers: readonly Layer[] = [
   },
   {
     room: 'src/authorize',
-    imports: ['src/oci', 'src/http', 'src/config/hint.ts'],
+    imports: ['src/oci', 'src/http', 'src/config/hint.ts', 'src/authenticate/challenge.ts'],
     types: ['src/route', 'src/authenticate', 'src/config'],
   },
   {
