@@ -2,32 +2,73 @@
 
 export type HeaderPair = readonly [name: string, value: string]
 
+/** A text that is written once in a while, and one that is written often: native code takes bytes faster. */
+type Written = string | ArrayBuffer
+
+class Text {
+  readonly text: string
+  #bytes: ArrayBuffer | undefined
+  #isUsed = false
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  get written(): Written {
+    if (this.#isUsed) {
+      this.#bytes ??= bytesOf(this.text)
+      return this.#bytes
+    }
+    this.#isUsed = true
+    return this.text
+  }
+}
+
+function bytesOf(text: string): ArrayBuffer {
+  return new TextEncoder().encode(text).buffer
+}
+
+// The first names of our own header blocks are few.
+const firstNames = new Map<string, ArrayBuffer>()
+
+function firstNameBytes(name: string): ArrayBuffer {
+  const known = firstNames.get(name)
+  if (known !== undefined) return known
+  const bytes = bytesOf(name)
+  firstNames.set(name, bytes)
+  return bytes
+}
+
 /**
  * Headers for a transport that writes raw lines: one write of `name: rest` writes them all, since
- * `rest` carries every line behind the first. `name` is '' where there is none at all.
+ * `rest` carries every line behind the first. `isEmpty` where there is none at all.
  */
 export class HeaderLines {
-  readonly name: string
-  readonly rest: string
+  readonly isEmpty: boolean
+  readonly name: ArrayBuffer
+  readonly #rest: Text
   #length = -1
-  #restWithLength = ''
+  #withLength: Text | undefined
 
   constructor(pairs: readonly HeaderPair[]) {
     const [first, ...others] = pairs
-    this.name = first === undefined ? '' : first[0]
-    this.rest =
-      first === undefined
-        ? ''
-        : first[1] + others.map(([name, value]) => `\r\n${name}: ${value}`).join('')
+    this.isEmpty = first === undefined
+    this.name = firstNameBytes(first?.[0] ?? '')
+    const further = others.map(([name, value]) => `\r\n${name}: ${value}`).join('')
+    this.#rest = new Text((first?.[1] ?? '') + further)
+  }
+
+  get rest(): Written {
+    return this.#rest.written
   }
 
   /** `rest` and a Content-Length. Remembered, since a block mostly goes with one body. */
-  restWithLength(length: number): string {
-    if (this.#length !== length) {
+  restWithLength(length: number): Written {
+    if (this.#withLength === undefined || this.#length !== length) {
       this.#length = length
-      this.#restWithLength = `${this.rest}\r\nContent-Length: ${length}`
+      this.#withLength = new Text(`${this.#rest.text}\r\nContent-Length: ${length}`)
     }
-    return this.#restWithLength
+    return this.#withLength.written
   }
 }
 

@@ -265,10 +265,11 @@ export class UwsExchange implements Exchange {
 
   #writeHead(status: number, headers: HeaderBlock, length?: number): void {
     const res = this.#res
-    res.writeStatus(statusLines.get(status) ?? String(status))
+    // Without a status uWS writes `200 OK`, at no cost of ours.
+    if (status !== 200) res.writeStatus(statusLines.get(status) ?? String(status))
     // One call writes all lines: uWS copies the value as it is.
     const lines = headers.linesWith(this.#host.options.replyHeaders)
-    if (lines.name !== '') {
+    if (!lines.isEmpty) {
       res.writeHeader(lines.name, length === undefined ? lines.rest : lines.restWithLength(length))
     } else if (length !== undefined) {
       res.writeHeader('Content-Length', String(length))
