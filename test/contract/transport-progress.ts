@@ -67,7 +67,9 @@ export function progressContract(way: Way): void {
           if (ahead() < 0) client.socket.pause()
         })
         const timer = setInterval(() => ahead() > 0 && client.socket.resume(), 10)
-        const { body } = await client.reply().finally(() => clearInterval(timer))
+        const { body } = await client
+          .reply({ deadlineMs: 60_000 })
+          .finally(() => clearInterval(timer))
         assert.equal(body.length, length)
         assert.ok(performance.now() - start > longMs * 0.9)
       },
