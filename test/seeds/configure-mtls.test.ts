@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { hashPassword } from '../../workers/credentials.ts'
 import { type Certificate, needsOpenssl } from '../support/pki.ts'
 import { needsPrivateHostAnd, openPrivateHost, type PrivateHost } from '../support/private-host.ts'
 import { type Answer, RegistryClient } from '../support/registry-client.ts'
@@ -21,6 +22,9 @@ import {
   withFilesIn,
 } from './configure-mtls.ts'
 import { layOut, type MtlsFiles, storeIn } from './mtls-scene.ts'
+
+const readerPassword = 'tuesday-fjord-lemon'
+const readerHash = hashPassword(readerPassword)
 
 describe('the document', needsOpenssl, () => {
   const scene = usePki()
@@ -68,13 +72,21 @@ describe('the document', needsOpenssl, () => {
   }
 
   /** Statuses that somebody gets; a pull of what is not there is 404 for who may pull. */
-  async function accessOf(server: Server, who?: string, repository = 'a'): Promise<Access> {
+  async function accessOf(
+    server: Server,
+    who?: string,
+    repository = 'a',
+    password?: string,
+  ): Promise<Access> {
     const client = clientOf(server, who)
+    const login = Buffer.from(`reader:${password}`).toString('base64')
+    const headers: Record<string, string> =
+      password === undefined ? {} : { authorization: `Basic ${login}` }
     const statusOf = ({ status }: Answer): number => status
     const access = {
-      ping: statusOf(await client.get('/v2/')),
-      pull: statusOf(await client.get(`/v2/${repository}/manifests/latest`)),
-      push: statusOf(await client.call('POST', `/v2/${repository}/blobs/uploads/`)),
+      ping: statusOf(await client.get('/v2/', headers)),
+      pull: statusOf(await client.get(`/v2/${repository}/manifests/latest`, headers)),
+      push: statusOf(await client.call('POST', `/v2/${repository}/blobs/uploads/`, { headers })),
     }
     client.close()
     return access
@@ -192,13 +204,30 @@ describe('the document', needsOpenssl, () => {
   })
 
   describe('scenario 2', () => {
-    // That Basic credentials may read needs an authentication method that this version lacks.
     test('gives DevOps everything, others nothing, and asks who shows no certificate', async () => {
       const server = await serve(requiredTls.replace('"required"', '"optional"'), optionalPolicy)
       assert.deepEqual(await accessOf(server, 'devops'), all)
       assert.deepEqual(await accessOf(server), anonymous)
       const other = await accessOf(server, 'other')
       assert.deepEqual(other, forbidden)
+      await stopServer(server)
+    })
+
+    test('lets users with a password read, with and without a certificate, and no more', async () => {
+      const users = `[auth.identity.reader]\nusername = "reader"\npassword = ${JSON.stringify(readerHash)}\n`
+      const server = await serve(
+        requiredTls.replace('"required"', '"optional"'),
+        optionalPolicy,
+        users,
+      )
+      const reads: Access = { ping: 200, pull: 404, push: 403 }
+      assert.deepEqual(await accessOf(server, undefined, 'a', readerPassword), reads)
+      assert.deepEqual(await accessOf(server, 'other', 'a', readerPassword), reads)
+      assert.deepEqual(await accessOf(server, 'devops', 'a', readerPassword), all)
+      // A certificate that gives nothing does not keep its bearer from being asked for a password.
+      assert.deepEqual(await accessOf(server, 'other'), anonymous)
+      // At the login a wrong password is refused; elsewhere it identifies nobody.
+      assert.deepEqual(await accessOf(server, undefined, 'a', 'wrong'), anonymous)
       await stopServer(server)
     })
   })
