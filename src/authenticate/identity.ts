@@ -20,6 +20,8 @@ export interface Identity {
   readonly authMethod: AuthMethod
   /** What its token is for, which narrows what policies allow; null where nothing narrows it. */
   readonly scopes: readonly Scope[] | null
+  /** Of a registry token its `jti`, of an API key its id, for logs and revocation; else null. */
+  readonly tokenId: string | null
 }
 
 export const anonymous: Identity = Object.freeze({
@@ -30,4 +32,5 @@ export const anonymous: Identity = Object.freeze({
   oidc: null,
   authMethod: 'anonymous',
   scopes: null,
+  tokenId: null,
 })

@@ -58,6 +58,7 @@ export function parseIdentity(text: string, claimsText: string | undefined): Ask
       oidc: hasToken ? { providerName: provider ?? '', claims: claimsOf(claimsText) } : null,
       authMethod: isNamed ? 'basic' : isCertified ? 'mtls' : 'anonymous',
       scopes: null,
+      tokenId: null,
     },
     clientIp: only(fields, 'ip'),
   }

@@ -53,6 +53,24 @@ export function parseScope(text: string, patterns: 'patterns' | 'names'): Scope 
   return target === undefined || actions.length === 0 ? undefined : { type, target, actions }
 }
 
+/**
+ * Of parameters that hold one scope each or several with blanks between them: those that this registry
+ * knows, each once, since granting less than was asked is no error. Undefined for more than `scopesMax`.
+ * Source: distribution docs/content/spec/auth/scope.md; RFC 6749 §3.3.
+ */
+export function parseScopes(
+  parameters: readonly string[],
+  patterns: 'patterns' | 'names',
+): readonly Scope[] | undefined {
+  const texts = new Set(parameters.flatMap((parameter) => parameter.split(' ')))
+  texts.delete('')
+  if (texts.size > scopesMax) return undefined
+  return [...texts].flatMap((text): readonly Scope[] => {
+    const scope = parseScope(text, patterns)
+    return scope === undefined ? [] : [scope]
+  })
+}
+
 /** The form that `parseScope` reads back. */
 export function scopeText(scope: Scope): string {
   if (scope.type === 'catalog') return 'registry:catalog:*'

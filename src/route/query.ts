@@ -3,7 +3,7 @@
 import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/name.ts'
-import { parseScope, type Scope, scopesMax } from '../oci/scope.ts'
+import { parseScopes, scopesMax } from '../oci/scope.ts'
 import { parseTag, type Tag } from '../oci/tag.ts'
 import type { ListPage, TokenQuery } from './action.ts'
 
@@ -24,28 +24,19 @@ export function listPage(query: URLSearchParams): ListPage {
 }
 
 /**
- * For the query of GET and, with other names beside, for the form of POST. Scopes that this registry
- * does not know are left out, since granting less than was asked is no error.
  * Errors: OciError REQUEST_INVALID for more than `scopesMax`.
- * Source: distribution docs/content/spec/auth/token.md; RFC 6749 §3.3 for several in one parameter.
+ * Source: distribution docs/content/spec/auth/token.md.
  */
-export function tokenParameters(query: URLSearchParams): TokenQuery {
-  const texts = new Set(query.getAll('scope').flatMap((text) => text.split(' ')))
-  texts.delete('')
-  if (texts.size > scopesMax) {
+export function tokenQuery(query: URLSearchParams): TokenQuery {
+  const scopes = parseScopes(query.getAll('scope'), 'names')
+  if (scopes === undefined) {
     throw new OciError('REQUEST_INVALID', { message: `at most ${scopesMax} scopes in one token` })
   }
-  const scopes = [...texts].flatMap((text): readonly Scope[] => {
-    const scope = parseScope(text, 'names')
-    return scope === undefined ? [] : [scope]
-  })
   const clientId = query.get('client_id')
   return {
     scopes,
-    offline: query.get('offline_token') === 'true' || query.get('access_type') === 'offline',
-    ...(clientId === null || clientId === ''
-      ? {}
-      : { clientId: clientId.slice(0, clientIdLengthMax) }),
+    offline: query.get('offline_token') === 'true',
+    ...(clientId === null ? {} : { clientId: clientId.slice(0, clientIdLengthMax) }),
   }
 }
 

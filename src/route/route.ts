@@ -47,7 +47,7 @@ function routeToken({ method, query }: RouteRequest, path: string): Action {
       : {
           kind: 'get-token',
           of: 'query',
-          query: parameters.tokenParameters(new URLSearchParams(query)),
+          query: parameters.tokenQuery(new URLSearchParams(query)),
         }
   }
   if (path !== '/token/jwks') throw new OciError('ROUTE_UNKNOWN')

@@ -26,6 +26,7 @@ const nobody: Identity = Object.freeze({
   oidc: null,
   authMethod: 'anonymous',
   scopes: null,
+  tokenId: null,
 })
 
 /** Findings in the order of the policies, the global one first. */
