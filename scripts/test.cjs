@@ -14,7 +14,7 @@ const built = measures ? 'coverage/dist' : 'dist'
 const testTimeoutMs = 20 * 60 * 1000
 
 // These start daemons and servers that load the machine: one file at a time.
-const alone = /\/test\/(client|conformance|crash)\//
+const alone = /\/test\/(client|conformance|crash|edge)\//
 
 setUp()
 if (!options.includes('--no-lint')) {

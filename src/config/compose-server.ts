@@ -75,9 +75,9 @@ function composeListener(
       'expected server.trusted_proxies to name who may send PROXY headers; found it empty'
     refuse('proxy_protocol', message)
   }
-  if (proxyProtocol && isTls && tables.values('server').transport === 'uws') {
+  if (proxyProtocol && tables.values('server').transport === 'uws') {
     const message =
-      'expected false on a TLS listener, since the uws transport reads PROXY headers on plain ones only: set server.transport = "node"; found true'
+      'expected false, since the uws transport would take a PROXY header ahead of any request: set server.transport = "node"; found true'
     refuse('proxy_protocol', message)
   }
   const end = isSocket ? unixEnd(tables, item, values) : tcpEnd(tables, item, values)
@@ -160,12 +160,11 @@ export function nodeReason(
   listener: Pick<ListenerConfig, 'tls' | 'proxyProtocol'>,
   tls: TlsConfig | undefined,
 ): string | undefined {
+  if (listener.proxyProtocol) return 'only the node transport reads PROXY headers'
   if (!listener.tls) return undefined
   if (tls?.clientCaBundle !== undefined) return 'only the node transport checks client certificates'
   if (tls?.minVersion === 'TLSv1.3') return 'only the node transport can refuse TLS 1.2'
-  return listener.proxyProtocol
-    ? 'only the node transport reads PROXY headers before TLS'
-    : undefined
+  return undefined
 }
 
 /** Refuses what the chosen transport cannot do. */

@@ -248,16 +248,17 @@ describe('what a transport cannot do', () => {
     }
   })
 
-  test('PROXY headers before TLS are refused on uws, and make auto choose node', () => {
+  test('PROXY headers are refused on uws, and make auto choose node', () => {
     const list = '[[server.listener]]\nbind_address = "::"\nport = 1\nproxy_protocol = true\n'
     const proxies = '[server]\ntrusted_proxies = ["::1"]\n'
-    assert.deepEqual(problemsOf(store, tls, `${proxies}transport = "uws"\n${list}`), [
-      '2.toml:7: server.listener.proxy_protocol: expected false on a TLS listener, since the uws transport reads PROXY headers on plain ones only: set server.transport = "node"; found true',
-    ])
-    assert.deepEqual(problemsOf(store, `${proxies}transport = "uws"\n${list}`), [])
+    const refusal =
+      '7: server.listener.proxy_protocol: expected false, since the uws transport would take a PROXY header ahead of any request: set server.transport = "node"; found true'
+    const forUws = `${proxies}transport = "uws"\n${list}`
+    assert.deepEqual(problemsOf(store, tls, forUws), [`2.toml:${refusal}`])
+    assert.deepEqual(problemsOf(store, forUws), [`1.toml:${refusal}`])
     const { listeners, tls: tlsConfig } = parse(store, tls, proxies + list)
     const reason = listeners[0] && nodeReason(listeners[0], tlsConfig)
-    assert.equal(reason, 'only the node transport reads PROXY headers before TLS')
+    assert.equal(reason, 'only the node transport reads PROXY headers')
     // The other listener is served by uws, which a slower rate is not for.
     const plain = '[[server.listener]]\nsocket = "/s"\n'
     assert.deepEqual(problemsOf(store, slow, tls, proxies + list), [])
