@@ -112,14 +112,12 @@ for (const setup of setups('alone', 'node')) {
       assertStatus(await product.client.get(`/v2/${repository}/blobs/${digest}`), 200)
     })
 
-    test('a connection goes on after requests with an empty, a small and an unwanted body', async () => {
+    test('a connection goes on after requests with an empty and a small body', async () => {
       const connection = await RawConnection.open(product.server.port)
       for (const [line, body, status] of [
         ['POST /v2/a/blobs/uploads/', '', 202],
         ['PUT /v2/a/manifests/latest', '{}', 400],
         ['DELETE /v2/a/manifests/latest', '', 404],
-        ['DELETE /v2/a/manifests/latest', 'unwanted', 404],
-        ['GET /v2/', 'unwanted', 200],
         [`GET /v2/keep/blobs/${absent}`, '', 404],
         ['GET /v2/', '', 200],
       ] as const) {
