@@ -68,6 +68,7 @@ export class UwsExchange implements Exchange {
   #replied = false
   #detached = false
   #complete = false
+  #saidContinue = false
 
   constructor(host: ExchangeHost, method: string, res: HttpResponse, req: HttpRequest) {
     this.#host = host
@@ -217,8 +218,22 @@ export class UwsExchange implements Exchange {
   #expectBody(length: number | undefined): void {
     // A body needs its listener before the handler returns, so such a request is detached at once.
     this.detach()
+    this.#sayContinue()
     const onFault = (error: unknown): void => this.#fail(error)
     this.#body = new UwsBody(this.#res, length, { pace: this.#host.pace, onFault })
+  }
+
+  /**
+   * The library says 100 (Continue) to `100-continue` in lower case alone; the word has no case, and
+   * Java's client writes a capital. The status call can write that line, but then it is used up: the
+   * final one goes out in front of the first header. Source: RFC 9110 §10.1.1.
+   */
+  #sayContinue(): void {
+    const expected = this.header('expect')
+    if (expected === '' || expected === '100-continue') return
+    if (expected.toLowerCase() !== '100-continue') return
+    this.#saidContinue = true
+    this.#res.cork(() => this.#res.writeStatus('100 Continue\r\n'))
   }
 
   #write(reply: UnstreamedReply): void {
@@ -265,14 +280,18 @@ export class UwsExchange implements Exchange {
 
   #writeHead(status: number, headers: HeaderBlock, length?: number): void {
     const res = this.#res
+    const ahead = this.#saidContinue ? `HTTP/1.1 ${statusLineOf(status)}\r\n` : ''
     // Without a status uWS writes `200 OK`, at no cost of ours.
-    if (status !== 200) res.writeStatus(statusLines.get(status) ?? String(status))
+    if (status !== 200 && ahead === '') res.writeStatus(statusLineOf(status))
     // One call writes all lines: uWS copies the value as it is.
     const lines = headers.linesWith(this.#host.options.replyHeaders)
     if (!lines.isEmpty) {
-      res.writeHeader(lines.name, length === undefined ? lines.rest : lines.restWithLength(length))
+      const name = ahead === '' ? lines.name : ahead + Buffer.from(lines.name).toString('latin1')
+      res.writeHeader(name, length === undefined ? lines.rest : lines.restWithLength(length))
     } else if (length !== undefined) {
-      res.writeHeader('Content-Length', String(length))
+      res.writeHeader(`${ahead}Content-Length`, String(length))
+    } else if (ahead !== '') {
+      res.writeHeader(`${ahead}Connection`, 'keep-alive')
     }
   }
 
@@ -331,4 +350,8 @@ export class UwsExchange implements Exchange {
     this.#streaming?.stop()
     if (this.#streaming?.waiting !== true) this.#source?.close()
   }
+}
+
+function statusLineOf(status: number): string {
+  return statusLines.get(status) ?? String(status)
 }
