@@ -13,6 +13,8 @@ export interface Invocation {
   readonly flags: ReadonlySet<string>
   /** The command's own options that were given, with their values. */
   readonly options: Readonly<Record<string, string | undefined>>
+  /** The word behind the command's name; undefined where it takes none, or none was given. */
+  readonly argument: string | undefined
   readonly cwd: string
   readonly terminal: Terminal
 }
@@ -27,6 +29,10 @@ export interface Command {
   readonly flags: Readonly<Record<string, string>>
   /** Options that take a value: what stands for it in the help, and what it does. */
   readonly options?: Readonly<Record<string, readonly [value: string, meaning: string]>>
+  /** Options that may be given more than once; their values are joined by blanks. */
+  readonly repeatable?: readonly string[]
+  /** What stands for its argument in the help; absent where it takes none. */
+  readonly argument?: string
   /** Resolves to the exit code, of those that `exitCodes` names. */
   run(invocation: Invocation): Promise<number>
 }

@@ -29,7 +29,8 @@ ${exitHelp}`
 }
 
 /** The text of `keelson COMMAND --help`. */
-export function commandHelp({ name, summary, help, flags, options = {} }: Command): string {
+export function commandHelp(command: Command): string {
+  const { name, summary, help, flags, options = {} } = command
   const own = [
     ...Object.entries(flags).map(([flag, meaning]) => [`--${flag}`, meaning] as const),
     ...Object.entries(options).map(([option, [value, meaning]]) => {
@@ -37,7 +38,8 @@ export function commandHelp({ name, summary, help, flags, options = {} }: Comman
     }),
   ]
   const usage = own.length > 3 ? ' [OPTION]...' : own.map(([form]) => ` [${form}]`).join('')
-  return `Usage: keelson [-c FILE]... ${name}${usage}
+  const argument = command.argument === undefined ? '' : ` [${command.argument}]`
+  return `Usage: keelson [-c FILE]... ${name}${usage}${argument}
 
 keelson ${name}: ${summary}.
 

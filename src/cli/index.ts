@@ -8,6 +8,7 @@ import { doctor } from './doctor.ts'
 import { commandHelp, generalHelp } from './help.ts'
 import { policyLint, policyTest } from './policy.ts'
 import { server } from './serve.ts'
+import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
 import { productVersion } from './version.ts'
 
 /** Every command of this version. */
@@ -18,12 +19,15 @@ export const commands: readonly Command[] = [
   argon,
   policyTest,
   policyLint,
+  tokenCreate,
+  tokenList,
+  tokenRevoke,
 ]
 
 interface CommandLine {
   readonly files: readonly string[]
   readonly flags: ReadonlySet<string>
-  readonly options: Readonly<Record<string, string>>
+  readonly options: Readonly<Record<string, readonly string[]>>
   readonly words: readonly string[]
 }
 
@@ -37,7 +41,7 @@ export async function runCommandLine(
 ): Promise<number> {
   const line = parseLine(args)
   if (typeof line === 'string') return refuse(line, terminal)
-  const { files, options, words } = line
+  const { files, words } = line
   const flags = new Set(line.flags)
   if (flags.delete('version')) {
     terminal.out(`keelson ${productVersion()}\n`)
@@ -56,13 +60,22 @@ export async function runCommandLine(
     return exitCodes.ok
   }
   const { name } = command
-  const surplus = words[name.split(' ').length]
+  const rest = words.slice(name.split(' ').length)
+  const surplus = rest[command.argument === undefined ? 0 : 1]
   if (surplus !== undefined) return refuse(`${name} takes no argument '${surplus}'`, terminal)
   const own = { ...command.flags, ...command.options }
-  const given = [...flags, ...Object.keys(options)]
+  const given = [...flags, ...Object.keys(line.options)]
   const foreign = given.find((option) => !Object.hasOwn(own, option))
   if (foreign !== undefined) return refuse(`${name} takes no option '--${foreign}'`, terminal)
-  return command.run({ files, flags, options, cwd, terminal })
+  const { repeatable = [] } = command
+  const options: Record<string, string> = {}
+  for (const [option, values] of Object.entries(line.options)) {
+    // The last one would win silently otherwise.
+    const isSurplus = values.length > 1 && !repeatable.includes(option)
+    if (isSurplus) return refuse(`--${option} can be given only once`, terminal)
+    options[option] = values.join(' ')
+  }
+  return command.run({ files, flags, options, argument: rest[0], cwd, terminal })
 }
 
 function commandOf(words: readonly string[]): Command | undefined {
@@ -82,14 +95,16 @@ function parseLine(args: readonly string[]): CommandLine | string {
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
         ...Object.fromEntries(ownFlags.map((flag) => [flag, { type: 'boolean' as const }])),
-        ...Object.fromEntries(ownOptions.map((option) => [option, { type: 'string' as const }])),
+        ...Object.fromEntries(
+          ownOptions.map((option) => [option, { type: 'string' as const, multiple: true }]),
+        ),
       },
     })
     const { config = [], ...rest } = values
-    const options: Record<string, string> = {}
+    const options: Record<string, readonly string[]> = {}
     const flags = new Set<string>()
-    for (const [name, value] of Object.entries(rest)) {
-      if (typeof value === 'string') options[name] = value
+    for (const [name, value] of Object.entries<unknown>(rest)) {
+      if (Array.isArray(value)) options[name] = value.map(String)
       else flags.add(name)
     }
     return { files: config, flags, options, words: positionals }

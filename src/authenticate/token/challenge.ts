@@ -1,7 +1,15 @@
 // How a client is told where to get a token, in the words that Docker's clients read.
 
+import type { OciError } from '../../oci/error.ts'
 import { challenge } from '../challenge.ts'
-import type { Challenges, TokenServiceConfig } from './contract.ts'
+import { TokenRefusal } from '../oidc/contract.ts'
+import {
+  type ChallengeError,
+  type Challenges,
+  InsufficientScope,
+  RegistryTokenRefusal,
+  type TokenServiceConfig,
+} from './contract.ts'
 import { scopeFor } from './scope.ts'
 
 /**
@@ -13,8 +21,9 @@ export function createChallenges(
   service: Pick<TokenServiceConfig, 'realm' | 'service'> | undefined,
 ): Challenges {
   const [, basic] = challenge
-  if (service === undefined) return { challengeFor: () => basic }
+  if (service === undefined) return { areForTokens: false, challengeFor: () => basic }
   return {
+    areForTokens: true,
     challengeFor: (action, origin, error) => {
       // Who is asked for a password here must not be sent for a token.
       if (action?.kind === 'get-token') return basic
@@ -30,6 +39,13 @@ export function createChallenges(
       return `Bearer ${parts.join(',')}`
     },
   }
+}
+
+/** What a client is to be told of the refusal, besides where to get a token. */
+export function challengeErrorOf({ cause }: OciError): ChallengeError | undefined {
+  if (cause instanceof InsufficientScope) return 'insufficient_scope'
+  const isOfToken = cause instanceof RegistryTokenRefusal || cause instanceof TokenRefusal
+  return isOfToken ? 'invalid_token' : undefined
 }
 
 // Nothing that could end the quotes of the challenge, or name another place than a host.

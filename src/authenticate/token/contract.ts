@@ -167,10 +167,21 @@ export interface RegistryTokens {
   refusal(problem: TokenProblem, tokenId?: string): OciError
 }
 
+/** The `cause` of the refusal of a token that is good, but not for this. */
+export class InsufficientScope extends Error {
+  override readonly name = 'InsufficientScope'
+
+  constructor() {
+    super('the token is not for this')
+  }
+}
+
 /** `invalid_token`: it is not good any more; `insufficient_scope`: it is, for less. Source: RFC 6750 §3.1. */
 export type ChallengeError = 'invalid_token' | 'insufficient_scope'
 
 export interface Challenges {
+  /** Whether they send clients for tokens. */
+  readonly areForTokens: boolean
   /**
    * The value of WWW-Authenticate: Basic without a token service and at the token service itself.
    * `origin` is how the client reaches this server, such as `https://registry.example.com:5000`; asked

@@ -1,8 +1,11 @@
 // Whether a token may be used for an action: scopes narrow what policies allow, and never widen it.
 
+import { OciError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/name.ts'
 import { type Scope, type ScopeAction, scopeText, targetHolds } from '../../oci/scope.ts'
 import type { Action, ActionKind } from '../../route/action.ts'
+import type { Identity } from '../identity.ts'
+import { InsufficientScope } from './contract.ts'
 
 // Undefined: an action that every token may ask for, since it tells nothing of what is stored.
 const needed = {
@@ -31,6 +34,21 @@ export function scopeAllows(scopes: readonly Scope[] | null, action: Action): bo
   if (need === undefined) return true
   if (need === 'catalog') return scopes.some(({ type }) => type === 'catalog')
   return 'repository' in action && scopes.some((scope) => holds(scope, action.repository, need))
+}
+
+/**
+ * The refusal of an action outside the scopes. Who shows a token is told which one it takes, so as to
+ * fetch it; an API key cannot get more than it has.
+ */
+export function scopeRefusal(identity: Identity, action: Action): OciError {
+  const detail = { action: action.kind }
+  return identity.authMethod === 'api-key'
+    ? new OciError('DENIED', { message: 'the scopes of this API key do not hold this', detail })
+    : new OciError('UNAUTHORIZED', {
+        message: 'the token is not for this',
+        detail,
+        cause: new InsufficientScope(),
+      })
 }
 
 /** As `scopeAllows`, for a scope action itself. */

@@ -30,8 +30,8 @@ export interface TokenKeeperOptions {
   readonly store: TokenStore & Pick<MetadataStore, 'refresh'>
   /** Undefined where there is no token service: then there are API keys alone. */
   readonly service: Pick<TokenServiceConfig, 'keyRotationMs'> | undefined
-  /** Those of the configuration, in PEM; the first signs. Empty: generated ones, in the store. */
-  readonly privateKeys: readonly string[]
+  /** Those of the configuration; the first signs. Empty: generated ones, in the store. */
+  readonly privateKeys: readonly { readonly path: string; readonly pem: string }[]
   /** Other processes write to the same store. */
   readonly shared: boolean
   /** Wall clock, in ms since the epoch. */
@@ -86,7 +86,7 @@ export class TokenKeeper implements TokenState {
 
   private constructor(options: TokenKeeperOptions) {
     this.#options = options
-    this.#fileKeys = options.privateKeys.map(signingKeyOf)
+    this.#fileKeys = options.privateKeys.map(fileKeyOf)
     this.#snapshot = snapshotOf(nothing, this.#fileKeys)
     this.#seenAtMs = options.elapsed()
     this.#sweptAtMs = options.elapsed()
@@ -244,6 +244,15 @@ function generateKey(nowMs: number): StoredSigningKey {
   const { kid } = publicKeyOf(privateKey)
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   return { kid, privateKey: pem, createdAtMs: nowMs }
+}
+
+/** Errors: Error that names the file, and shows nothing of it. */
+function fileKeyOf({ path, pem }: TokenKeeperOptions['privateKeys'][number]): SigningKey {
+  try {
+    return signingKeyOf(pem)
+  } catch {
+    throw new Error(`auth.token_service.key_files: ${path} holds no private key on P-256`)
+  }
 }
 
 function storedKeyOf({ privateKey }: StoredSigningKey): SigningKey {
