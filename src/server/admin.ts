@@ -1,6 +1,6 @@
 // The admin listener: a unix socket that only the service's own user can open.
 
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
 
@@ -19,14 +19,19 @@ export interface AdminListener {
 }
 
 /**
- * Mode 0600. A socket left by a killed server is replaced; one that answers is not.
+ * Mode 0600. A socket left by a killed server is replaced; one that answers is not, nor is another file.
  * Errors: Error where another server listens on it or the path cannot be used. Source: DESIGN "Admin".
  */
 export async function listenAdmin(socket: string, routes: AdminRoutes): Promise<AdminListener> {
+  const found = lstatSync(socket, { throwIfNoEntry: false })
+  if (found !== undefined && !found.isSocket()) {
+    throw new Error(`admin.socket: a file that is no socket is at ${socket}`)
+  }
   if (await answers(socket)) throw new Error(`admin.socket: another server listens on ${socket}`)
   rmSync(socket, { force: true })
   const server = createServer((request, response) => {
-    const answer = routes[new URL(request.url ?? '/', 'http://admin').pathname]
+    const [path = ''] = (request.url ?? '').split('?')
+    const answer = Object.hasOwn(routes, path) ? routes[path] : undefined
     if (answer === undefined || request.method !== 'GET') {
       response.writeHead(answer === undefined ? 404 : 405).end()
       return

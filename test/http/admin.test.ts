@@ -1,7 +1,7 @@
 // Goal: health and status are there for the service's own user, on a socket that nobody else can
 // open, and nowhere else. Method: the socket's mode and its answers, beside the public listener.
 import assert from 'node:assert/strict'
-import { rename, stat } from 'node:fs/promises'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { RawConnection } from '../support/raw-http.ts'
@@ -47,7 +47,7 @@ describe('admin socket', () => {
   })
 
   test('it answers nothing else', async () => {
-    for (const path of ['/', '/v2/', '/metrics/../x', '/status/']) {
+    for (const path of ['/', '//', '/v2/', '/metrics/../x', '/status/', '/toString', 'http://[']) {
       assert.equal((await product.admin(path)).status, 404, path)
     }
     for (const method of ['POST', 'PUT', 'DELETE']) {
@@ -95,5 +95,13 @@ describe('admin socket of a server that was killed', () => {
     assert.equal(await status(), second.server.pid)
     await second.stop()
     await assert.rejects(stat(socket), { code: 'ENOENT' })
+  })
+
+  test('a file that is no socket is left alone', async () => {
+    const file = join(folder.path, 'notes.txt')
+    await writeFile(file, 'keep me')
+    const toml = `[admin]\nsocket = ${JSON.stringify(file)}\n`
+    await assert.rejects(startServer({ toml }), /no socket/)
+    assert.equal(await readFile(file, 'utf8'), 'keep me')
   })
 })
