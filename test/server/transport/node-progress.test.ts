@@ -10,8 +10,16 @@ import { KernelQueues } from '../../../src/server/transport/node/kernel-queues.t
 import { listenNode } from '../../../src/server/transport/node/listen.ts'
 import { Progress, type Turn } from '../../../src/server/transport/node/progress.ts'
 import { bytesAccepted, bytesReceived } from '../../../src/server/transport/node/socket-bytes.ts'
-import { amplePace, plainHeaders, requestHead, withClient } from '../../contract/transport-scene.ts'
+import {
+  amplePace,
+  plainHeaders,
+  requestHead,
+  type TransportScene,
+  whole,
+  withClient,
+} from '../../contract/transport-scene.ts'
 import { PatternSource } from '../../support/pattern-source.ts'
+import type { RawConnection } from '../../support/raw-http.ts'
 import { until } from '../../support/until.ts'
 
 const pace: PaceLimits = {
@@ -224,5 +232,65 @@ describe('readers near the floor', { concurrency: true }, () => {
       },
       { pace: limits },
     )
+  })
+})
+
+describe('replies whose end the kernel holds', { concurrency: true }, () => {
+  // More than a client's side has room for that does not read, less than ours has.
+  const body = new Uint8Array(1024 * 1024)
+
+  /** The whole reply is written, and nobody has read it. */
+  const withUnread = (
+    limits: Partial<PaceLimits>,
+    run: (client: RawConnection, scene: TransportScene) => Promise<void>,
+  ): Promise<void> =>
+    withClient(
+      listenNode,
+      (exchange) => exchange.send(whole(body)),
+      async (client, scene) => {
+        client.socket.pause()
+        client.socket.removeAllListeners('data')
+        client.write(requestHead('GET', '/'))
+        await until('it is handled', () => scene.handled.length === 1)
+        await until('it is written', () => scene.listener.inFlight() === 0)
+        await run(client, scene)
+      },
+      { pace: { ...amplePace, ...limits } },
+    )
+
+  test('an idle time that passes meanwhile does not cut a slow reader off', async () => {
+    const limits = { keepAliveMs: 200, sendRateMin: 64 * 1024, graceMs: 1_000, stallMs: 1_000 }
+    await withUnread(limits, async (client, { options }) => {
+      let read = 0
+      let fault: Error | undefined
+      client.socket.once('error', (error) => {
+        fault = error
+      })
+      const sip = setInterval(() => {
+        read += (client.socket.read(8 * 1024) ?? client.socket.read())?.length ?? 0
+      }, 20)
+      await until('it ends', () => client.isOver).finally(() => clearInterval(sip))
+      assert.ok(read > body.length, `read ${read}`)
+      assert.equal(fault, undefined)
+      assert.deepEqual(options.counts.closedSlow, { headers: 0, body: 0, reply: 0, idle: 1 })
+    })
+  })
+
+  test('who never reads it is cut', async () => {
+    await withUnread({ keepAliveMs: 200, stallMs: 400 }, async (_client, { options }) => {
+      await until('it is cut', () => options.counts.connections === 0)
+      assert.equal(options.counts.closedSlow.reply, 1)
+    })
+  })
+
+  test('nor do single bytes of a next request keep it', async () => {
+    const limits = { keepAliveMs: 200, headersMs: 400 }
+    await withUnread(limits, async (client, { options }) => {
+      const head = 'GET /'.padEnd(1_000, 'x')[Symbol.iterator]()
+      const drip = setInterval(() => client.write(head.next().value ?? ''), 250)
+      await until('it is cut', () => options.counts.closedSlow.headers === 1).finally(() =>
+        clearInterval(drip),
+      )
+    })
   })
 })

@@ -117,6 +117,8 @@ export class Connection implements ExchangeOwner {
     if (phase === undefined) return
     this.#options.counts.closedSlow[phase] += 1
     if (phase === 'headers') this.onGarbage('headers took too long', 408)
+    // What the client has of its last reply it may not have read yet.
+    else if (phase === 'idle') this.#socket.destroySoon()
     else this.reset()
   }
 
