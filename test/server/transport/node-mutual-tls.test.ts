@@ -12,7 +12,14 @@ import { type Certificate, needsOpenssl } from '../../support/pki.ts'
 import { attempt } from '../../support/run.ts'
 import { needs } from '../../support/tools.ts'
 import { until } from '../../support/until.ts'
-import { admittedAs, clientOptions, useTlsScene, versions, withListener } from './node-tls-scene.ts'
+import {
+  admittedAs,
+  clientOptions,
+  seenAs,
+  useTlsScene,
+  versions,
+  withListener,
+} from './node-tls-scene.ts'
 
 const hourMs = 3_600_000
 
@@ -57,6 +64,7 @@ describe('node: client certificates', needsOpenssl, () => {
         }
         assert.equal(handled.length, 1)
         await until('each is counted', () => options.counts.handshakesFailed === 1 + bad.size)
+        assert.equal(options.counts.certificatesRefused, bad.size)
         await until('none is left', () => options.counts.connections === 1)
       })
     })
@@ -90,6 +98,27 @@ describe('node: client certificates', needsOpenssl, () => {
       assert.deepEqual([handled, refused], [[], []])
     })
   })
+
+  const dayMs = 24 * hourMs
+  for (const [what, days] of [
+    ['certificate', 31],
+    ['revocation list', 8],
+  ] as const) {
+    test(`an open connection is heard until its ${what} has ended`, async ({ mock }) => {
+      await withListener(await trusting('required'), async ({ open, handled, options }) => {
+        const client = await open({ tls: clientOptions('TLSv1.3', scene.pki.client) })
+        assert.equal(await seenAs(client), 'build-server')
+        const startMs = Date.now()
+        mock.timers.enable({ apis: ['Date'], now: startMs + dayMs })
+        assert.equal(await seenAs(client), 'build-server')
+        mock.timers.setTime(startMs + days * dayMs)
+        assert.equal(await seenAs(client), undefined)
+        assert.equal(handled.length, 2)
+        assert.equal(options.counts.certificatesRefused, 1)
+        await until('it is gone', () => options.counts.connections === 0)
+      })
+    })
+  }
 
   test('everything that a certificate says is known', async () => {
     const serial = '0102030405060708090a0b0c0d0e0f10'

@@ -13,9 +13,11 @@ import { type ExchangeOwner, NodeExchange } from './exchange.ts'
 import { framingFault } from './framing.ts'
 import type { KernelQueues } from './kernel-queues.ts'
 import { lastReplyBytes } from './reply-head.ts'
+import type { Standing } from './standing.ts'
 
 // Requests sent ahead of their predecessors' replies; the handler sees one after the other.
 const waitingMax = 64
+const nothing = Buffer.alloc(0)
 // For what a refused client still sends, so that it can read the refusal.
 const lingerMsMax = 5_000
 
@@ -29,6 +31,8 @@ export interface Origin {
   /** The verified client certificate, and what it says. */
   readonly x509: X509Certificate | undefined
   readonly certificate: ClientCertificate | undefined
+  /** Whether that certificate still holds. */
+  readonly standing: Standing | undefined
   /** The bound beyond which this connection is: its first request is told so. */
   readonly limit: Limit | undefined
 }
@@ -173,8 +177,9 @@ export class Connection implements ExchangeOwner {
   #answer(exchange: NodeExchange): void {
     const { refuse, handler, admission } = this.#options
     exchange.isStarted = true
-    const limit = this.origin.limit
-    if (exchange.fault !== undefined) exchange.refuse(refuse(exchange.fault))
+    const { limit, standing } = this.origin
+    if (standing?.holds() === false) this.#endUnheard(exchange)
+    else if (exchange.fault !== undefined) exchange.refuse(refuse(exchange.fault))
     else if (limit !== undefined) exchange.refuse(this.#busy(limit))
     else {
       const requestLimit = admission.requestLimit(this.#addressOf)
@@ -188,6 +193,13 @@ export class Connection implements ExchangeOwner {
       this.#admitted.add(exchange)
       admission.beginRequest(this.remoteAddress)
     }
+  }
+
+  // As at a handshake: who shows a certificate that has ended is not heard. Earlier replies go out.
+  #endUnheard(exchange: NodeExchange): void {
+    this.#options.counts.certificatesRefused += 1
+    this.#forget(exchange)
+    this.#endWith(nothing)
   }
 
   // A request whose body turned out to be none before anybody heard of it.

@@ -1,10 +1,12 @@
 // What happens to a connection between accept and its first request: PROXY header, admission, TLS.
 
 import type { Socket } from 'node:net'
+import type { ClientAuthMaterial } from '../../tls/contract.ts'
 import type { Limit } from '../admission.ts'
 import type { TransportOptions } from '../exchange.ts'
 import type { Origin } from './connection.ts'
 import { readProxyHeader } from './proxy-reader.ts'
+import { Standing } from './standing.ts'
 import { type ClientProof, TlsFront } from './tls-front.ts'
 
 // So many are told at any time that there is no room, however few have room.
@@ -115,13 +117,16 @@ export class Door {
       return
     }
     this.#opening.delete(raw)
+    const { x509, certificate } = proof ?? {}
+    const clientAuth = (): ClientAuthMaterial | undefined => this.#tls?.clientAuth
     this.#serve(socket, {
       raw,
       remoteAddress: guest.address,
       limit: guest.limit,
       isSecure: proof !== undefined,
-      x509: proof?.x509,
-      certificate: proof?.certificate,
+      x509,
+      certificate,
+      standing: x509 && certificate && new Standing(x509, certificate.notAfterMs, clientAuth),
     })
   }
 

@@ -78,6 +78,8 @@ export class TlsFront {
     server.on('tlsClientError', (_error, socket) => {
       // Load balancers open and close connections to see whether somebody listens.
       if (rawSocketOf(socket).bytesRead > 0) this.#host.counts.handshakesFailed += 1
+      // Where one is required, node itself refuses a bad one.
+      if (socket.authorizationError != null) this.#host.counts.certificatesRefused += 1
       socket.destroy()
     })
     const { ocspResponse } = material
