@@ -1,7 +1,7 @@
 // Runs the registry until a signal ends it.
 
 import type { Config } from '../config/schema.ts'
-import { startRuntime } from '../runtime.ts'
+import { type Runtime, startRuntime } from '../runtime.ts'
 import { createLog } from '../telemetry/log.ts'
 import { exitCodes } from './command.ts'
 
@@ -10,8 +10,14 @@ export async function runServer(config: Config, notice?: string): Promise<number
   const { log, flush } = createLog(config.log)
   if (notice !== undefined) log.warn(notice)
   const stopped = waitForSignal()
+  let runtime: Runtime | undefined
+  // From the start to the end: without a handler this signal would end the process. What changes while
+  // it starts is seen without it.
+  process.on('SIGHUP', () => {
+    runtime?.reload().catch((error: unknown) => log.error({ err: error }, 'reload failed'))
+  })
   try {
-    const runtime = await startRuntime(config, log)
+    runtime = await startRuntime(config, log)
     const listening = runtime.listeners.map(({ listener, transport, tls }) => {
       return { ...listener.local, transport, tls }
     })
@@ -19,12 +25,7 @@ export async function runServer(config: Config, notice?: string): Promise<number
     const admin = runtime.admin?.socket
     const more = others.length > 0 ? { others } : {}
     log.info({ ...first, ...more, admin, pid: process.pid }, 'serving')
-    const hangUp = (): void => {
-      runtime.reload().catch((error: unknown) => log.error({ err: error }, 'reload failed'))
-    }
-    process.on('SIGHUP', hangUp)
     const signal = await stopped
-    process.off('SIGHUP', hangUp)
     log.info({ signal }, 'stopping: finishing what is in flight')
     const isClean = await runtime.stop()
     if (!isClean) log.warn('server.shutdown_timeout passed: requests were cut')

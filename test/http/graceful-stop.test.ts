@@ -88,6 +88,8 @@ for (const setup of setups('alone', 'node')) {
       await product.untilStatus('both bodies', ({ ingest }) => ingest.receiving === 2)
       process.kill(product.server.pid, 'SIGTERM')
       await untilRefusing(product.server.port)
+      // A reload that comes too late is no reason to drop them.
+      process.kill(product.server.pid, 'SIGHUP')
       patch.write(bytes.subarray(half))
       put.write(bytes.subarray(half))
       for (const [connection, status] of [
