@@ -9,6 +9,10 @@ import type { BasicUser } from './authenticate/basic.ts'
 import { createAuthenticator } from './authenticate/create.ts'
 import type { OidcProviders } from './authenticate/oidc/contract.ts'
 import { openOidcProviders } from './authenticate/oidc/open.ts'
+import { createChallenges } from './authenticate/token/challenge.ts'
+import type { UserDirectory } from './authenticate/token/contract.ts'
+import { createUserDirectory } from './authenticate/token/directory.ts'
+import { createRegistryTokens } from './authenticate/token/registry-tokens.ts'
 import { loadUsers } from './authenticate/users.ts'
 import { type Authorize, createAuthorize } from './authorize/authorize.ts'
 import { compilePolicies } from './authorize/policy/compile.ts'
@@ -21,6 +25,7 @@ import { BlobReaders } from './operation/blob-readers.ts'
 import { startUploadExpiry } from './operation/expire-uploads.ts'
 import type { Registry } from './operation/registry.ts'
 import { ReplyCache } from './operation/reply-cache.ts'
+import { openTokens, type Tokens } from './operation/token/open.ts'
 import { UploadTable } from './operation/upload-table.ts'
 import { type AdminListener, listenAdmin } from './server/admin.ts'
 import { createProxyTrust } from './server/forwarded.ts'
@@ -32,7 +37,7 @@ import {
 } from './server/listen.ts'
 import { Pipeline } from './server/pipeline.ts'
 import { replyHeaders } from './server/reply-headers.ts'
-import { logDenial, logLogin } from './server/security-log.ts'
+import { logDenial, logLogin, logToken, logTokenAdmin } from './server/security-log.ts'
 import { keepTls, type TlsKeeper } from './server/tls/keep.ts'
 import { Admission } from './server/transport/admission.ts'
 import type { BlobStore } from './storage/blob/contract.ts'
@@ -41,12 +46,14 @@ import { MemoryBlobStore } from './storage/blob/memory/store.ts'
 import type { MetadataStore } from './storage/metadata/contract.ts'
 import { openLmdbMetadataStore } from './storage/metadata/lmdb/open.ts'
 import { MemoryMetadataStore } from './storage/metadata/memory/store.ts'
+import type { TokenStore } from './storage/metadata/token-store.ts'
 import { isProcessAlive, processIdentity } from './storage/process-identity.ts'
 import { AuthCounts } from './telemetry/auth-counts.ts'
 import { type EdgeCounts, newEdgeCounts } from './telemetry/edge-counts.ts'
 import type { Logger } from './telemetry/log.ts'
 import { createMetrics, type PolicyCounts } from './telemetry/metrics.ts'
 
+const clocks = { now: Date.now, elapsed: () => performance.now() }
 // Open files kept for blobs that nobody reads at the moment.
 const idleReadersMax = 256
 // First logins that may wait for a thread: at 20 ms each, about the time that a client waits.
@@ -110,24 +117,30 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
   })
   closers.push(() => credentials.close())
   const oidc = openOidcProviders(config.auth.oidc, {
-    pool: credentials,
-    now: Date.now,
-    elapsed: () => performance.now(),
-    log,
+    ...{ pool: credentials, ...clocks, log },
   })
   closers.push(() => oidc.close())
+  const users = basicUsers(config)
+  const directory = createUserDirectory(users, oidc.names)
+  const { tokenService } = config.auth
+  const tokens = await openTokenParts(config, metadata, directory, log)
+  closers.push(() => tokens.keeper.close())
+  const { now, elapsed } = clocks
   const authenticator = createAuthenticator({
-    users: basicUsers(config),
-    verifyPassword: credentials.verifyPassword,
-    oidc,
-    counts: logins,
+    ...{ users, verifyPassword: credentials.verifyPassword, oidc, counts: logins, now, elapsed },
     onLogin: (login) => logLogin(login, log),
-    now: Date.now,
-    elapsed: () => performance.now(),
+    tokens: createRegistryTokens({
+      ...{ service: tokenService?.service, state: tokens.keeper, directory, now },
+      verifySignature: credentials.verifySignature,
+    }),
   })
   const trust = createProxyTrust(config.server.trustedProxies)
-  const { clientAddress } = trust
-  const pipeline = new Pipeline({ registry, authenticator, authorize, clientAddress, log })
+  const { clientAddress, origin } = trust
+  const challenges = createChallenges(tokenService)
+  const pipeline = new Pipeline({
+    ...{ registry, authenticator, authorize, clientAddress, challenges, origin, log },
+    tokens: tokens.service,
+  })
   const listeners = await openListeners(
     config.listeners,
     edgeOptions(config, pipeline, { counts, log, trusts: trust.trusts }),
@@ -139,7 +152,7 @@ async function build(config: Config, log: Logger, closers: Array<() => unknown>)
     await Promise.all(secure.map(({ listener }) => listener.renewTls(material)))
   })
   const admin = await openAdmin(config, {
-    ...{ registry, listeners, counts, policyCounts, logins, oidc, tls },
+    ...{ registry, listeners, counts, policyCounts, logins, oidc, tls, tokens },
   })
   if (admin !== undefined) closers.push(() => admin.close())
   return {
@@ -169,7 +182,22 @@ function createPolicy(config: Config, counts: PolicyCounts, log: Logger): Author
     randomUuid: randomUUID,
     canLogIn:
       config.auth.identities.length + config.auth.oidc.length > 0 ||
-      config.auth.htpasswd !== undefined,
+      config.auth.htpasswd !== undefined ||
+      config.auth.tokenService !== undefined,
+  })
+}
+
+function openTokenParts(
+  config: Config,
+  store: MetadataStore & TokenStore,
+  directory: UserDirectory,
+  log: Logger,
+): Promise<Tokens> {
+  return openTokens(config.auth.tokenService, {
+    ...{ store, directory, shared: config.storage.sharing === 'shared' },
+    onEvent: (event) => logToken(event, log),
+    onCall: (event) => logTokenAdmin(event, log),
+    onFault: (what, error) => log.warn({ err: error }, `${what}: failed`),
   })
 }
 
@@ -214,7 +242,7 @@ function edgeOptions(config: Config, pipeline: Pipeline, parts: EdgeParts): List
   }
 }
 
-async function openMetadata(config: Config, log: Logger): Promise<MetadataStore> {
+async function openMetadata(config: Config, log: Logger): Promise<MetadataStore & TokenStore> {
   const { metadataStore, storage } = config
   if (metadataStore.kind === 'memory') return new MemoryMetadataStore()
   await mkdir(metadataStore.path, { recursive: true, mode: 0o700 })
@@ -295,12 +323,13 @@ interface AdminParts {
   readonly logins: AuthCounts
   readonly oidc: OidcProviders
   readonly tls: TlsKeeper | undefined
+  readonly tokens: Tokens
 }
 
 async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListener | undefined> {
   const { socket } = config.admin
   if (socket === undefined) return undefined
-  const { registry, listeners, counts, policyCounts, logins, oidc, tls } = parts
+  const { registry, listeners, counts, policyCounts, logins, oidc, tls, tokens } = parts
   const startedAtMs = Date.now()
   const listening = listeners.map(({ listener, transport, tls }) => {
     return { ...listener.local, transport, tls }
@@ -310,6 +339,7 @@ async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListen
     policy: policyCounts,
     logins,
     oidc: () => oidc.status(),
+    tokens: () => tokens.keeper.status,
     tls: () => tls?.status(),
     listeners: listening,
     gauges: () => ({
@@ -319,13 +349,14 @@ async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListen
     fellBack: hasFallenBack(config.server.transport),
   })
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 })
-  return listenAdmin(socket, {
+  const routes = {
     '/healthz': () => ({ status: 'ok' }),
     '/readyz': async () => {
       await Promise.all([registry.metadata.probe(), registry.blobs.probe()])
       return { status: 'ready' }
     },
     '/metrics': () => metrics.render(),
+    '/tokens': async () => (await tokens.admin.list()).body,
     '/status': () => ({
       pid: process.pid,
       uptimeSeconds: Math.round((Date.now() - startedAtMs) / 1000),
@@ -336,7 +367,12 @@ async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListen
       edge: counts,
       tls: tls?.status(),
       oidc: oidc.status(),
+      tokens: tokens.keeper.status,
     }),
+  }
+  return listenAdmin(socket, routes, {
+    '/tokens/create': (input) => tokens.admin.create(input),
+    '/tokens/revoke': (input) => tokens.admin.revoke(input),
   })
 }
 

@@ -11,6 +11,7 @@ import type { CredentialCache } from './credential-cache.ts'
 import type { FailedLogins } from './failed-logins.ts'
 import { anonymous, type Identity } from './identity.ts'
 import { type OidcProviders, TokenRefusal } from './oidc/contract.ts'
+import { RegistryTokenRefusal, type RegistryTokens, type VerifiedToken } from './token/contract.ts'
 
 /** The parts of a request that say who sent it. */
 export interface Credentials {
@@ -18,7 +19,7 @@ export interface Credentials {
   header(name: string): string
 }
 
-type Method = 'basic' | 'oidc' | 'unknown'
+type Method = 'basic' | 'oidc' | 'token' | 'api-key' | 'unknown'
 
 /** What is known of a credential that was looked at. */
 export interface Remembered {
@@ -29,6 +30,8 @@ export interface Remembered {
   readonly expiresAtMs: number | undefined
   /** A wrong one that is refused at once, wherever it is shown. */
   readonly refusal: OciError | undefined
+  /** Of the registry's own making: asked on each request whether it still counts. */
+  readonly token?: VerifiedToken
 }
 
 /** For the audit log. Never carries a password or a token. */
@@ -44,6 +47,7 @@ export interface LoginEvent {
 export interface AuthenticatorOptions {
   readonly basic: BasicUsers
   readonly oidc: OidcProviders
+  readonly tokens: RegistryTokens
   readonly cache: CredentialCache<Remembered>
   readonly failures: FailedLogins
   readonly counts: AuthCounts
@@ -69,16 +73,16 @@ const badForMs = 10_000
 export class Authenticator {
   readonly #options: AuthenticatorOptions
   readonly #underWay = new Map<string, Promise<Remembered>>()
-  readonly #hasMethods: boolean
+  readonly #hasUsers: boolean
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options
-    this.#hasMethods = options.basic.size > 0 || options.oidc.names.size > 0
+    this.#hasUsers = options.basic.size > 0 || options.oidc.names.size > 0
   }
 
   /** Whether credentials in a header could help: only then is a client asked for them. */
   get hasMethods(): boolean {
-    return this.#hasMethods
+    return this.#hasUsers || this.#options.tokens.isUsed
   }
 
   /**
@@ -95,19 +99,41 @@ export class Authenticator {
     address: () => string,
   ): Identity | Promise<Identity> {
     const { certificate } = request
-    const authorization = this.#hasMethods ? request.header('authorization') : ''
+    const { hasMethods } = this
+    const authorization = hasMethods ? request.header('authorization') : ''
     if (authorization === '') {
-      if (isLogin && this.#hasMethods && certificate === undefined) throw unauthorized()
+      if (isLogin && hasMethods && certificate === undefined) throw unauthorized()
       return combine(certificate, anonymous)
     }
     const key = this.#options.cache.keyOf(authorization)
     const known = this.#options.cache.get(key)
     if (known !== undefined && !this.#hasExpired(known)) {
+      const identity = this.#settle(key, known, certificate, isLogin, address)
       this.#count(known)
-      return settle(known, certificate, isLogin)
+      return identity
     }
     const checking = this.#once(key, () => this.#check(authorization, address()))
-    return checking.then((found) => settle(found, certificate, isLogin))
+    return checking.then((found) => this.#settle(key, found, certificate, isLogin, address))
+  }
+
+  #settle(
+    key: string,
+    found: Remembered,
+    certificate: ClientCertificate | undefined,
+    isLogin: boolean,
+    address: () => string,
+  ): Identity {
+    const { token } = found
+    const problem = token && this.#options.tokens.problem(token, certificate)
+    if (token === undefined || problem === undefined) return settle(found, certificate, isLogin)
+    const refusal = this.#options.tokens.refusal(problem, token.tokenId)
+    const { id, username } = token.identity
+    this.#tell(token.method, 'failure', problem, { id, username }, address())
+    // What ended stays so, and need not be told again and again; a certificate may yet be shown.
+    if (problem !== 'wrong-certificate') {
+      this.#options.cache.set(key, wrong(token.method, refusal), badForMs)
+    }
+    throw refusal
   }
 
   // Single flight: the same credential on many connections costs one hash.
@@ -126,15 +152,19 @@ export class Authenticator {
   }
 
   async #check(authorization: string, address: string): Promise<Remembered> {
-    const { basic, oidc } = this.#options
+    const { basic, oidc, tokens } = this.#options
     const parsed = parseAuthorization(authorization)
     if (parsed.scheme === 'basic') {
       const { username, password } = parsed
+      if (tokens.recognises(password)) return this.#checkOwn(password, username, address)
       if (oidc.names.has(username)) return this.#checkToken(password, username, address)
       return this.#checkPassword(parsed, address)
     }
-    if (parsed.scheme === 'bearer' && oidc.names.size > 0) {
-      return this.#checkToken(parsed.token, undefined, address)
+    if (parsed.scheme === 'bearer') {
+      const { token } = parsed
+      const isOwn = tokens.recognises(token) || (oidc.names.size === 0 && tokens.isUsed)
+      if (isOwn) return this.#checkOwn(token, undefined, address)
+      if (oidc.names.size > 0) return this.#checkToken(token, undefined, address)
     }
     const method = basic.size > 0 ? 'basic' : 'unknown'
     this.#tell(method, 'failure', 'malformed', anonymous, address)
@@ -187,6 +217,28 @@ export class Authenticator {
     }
   }
 
+  /** A token or an API key of the registry's own making. */
+  async #checkOwn(
+    credential: string,
+    username: string | undefined,
+    address: string,
+  ): Promise<Remembered> {
+    const { tokens } = this.#options
+    const shown = { ...anonymous, username: username ?? null }
+    try {
+      const token = await tokens.verify(credential, username)
+      const { method, identity, expiresAtMs } = token
+      if (expiresAtMs > this.#options.now())
+        this.#tell(method, 'success', 'success', identity, address)
+      return { method, identity, expiresAtMs, refusal: undefined, token }
+    } catch (error) {
+      const isWrong = error instanceof OciError && error.status === 401
+      this.#tell('token', isWrong ? 'failure' : 'unavailable', reasonOf(error), shown, address)
+      if (isWrong) return wrong('token', error)
+      throw error
+    }
+  }
+
   #hasExpired({ expiresAtMs }: Remembered): boolean {
     return expiresAtMs !== undefined && expiresAtMs <= this.#options.now()
   }
@@ -219,7 +271,8 @@ function settle(
 
 function reasonOf(error: unknown): string {
   const cause = error instanceof OciError ? error.cause : undefined
-  return cause instanceof TokenRefusal ? cause.problem : 'error'
+  const isOfToken = cause instanceof TokenRefusal || cause instanceof RegistryTokenRefusal
+  return isOfToken ? cause.problem : 'error'
 }
 
 function right(method: Method, identity: Identity, expiresAtMs: number | undefined): Remembered {

@@ -4,7 +4,7 @@ import { challenge } from '../authenticate/challenge.ts'
 import type { Identity } from '../authenticate/identity.ts'
 import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
-import { DecisionMemo } from './memo.ts'
+import { DecisionMemo, readsRequest } from './memo.ts'
 import type { CompiledPolicies, CompiledRule } from './policy/compile.ts'
 import { type Decision, decide, type PolicyStep, policiesFor } from './policy/decide.ts'
 
@@ -39,11 +39,17 @@ export interface Authorize {
   (identity: Identity, action: Action, clientIp: () => string): void
   /** For what an action implies beside itself, such as reading the source of a mount. */
   isAllowed(identity: Identity, action: Action, clientIp: () => string): boolean
+  /**
+   * Whether some request like this one could be allowed: true as well where a rule looks at more of the
+   * request than its action and repository, since that is not known yet.
+   */
+  mayBeAllowed(identity: Identity, action: Action, clientIp: () => string): boolean
 }
 
 /** The result belongs to its policies: with a new configuration, make a new one. */
 export function createAuthorize(policies: CompiledPolicies, options: AuthorizeOptions): Authorize {
-  if (isOpen(policies)) return Object.assign(() => {}, { isAllowed: () => true })
+  if (isOpen(policies))
+    return Object.assign(() => {}, { isAllowed: () => true, mayBeAllowed: () => true })
   const memo = new DecisionMemo()
   const onRuleError = onceFirst(options.onRuleError)
 
@@ -66,6 +72,9 @@ export function createAuthorize(policies: CompiledPolicies, options: AuthorizeOp
 
   return Object.assign(authorize, {
     isAllowed: (identity: Identity, action: Action, clientIp: () => string): boolean =>
+      decisionFor(identity, action, clientIp).allowed,
+    mayBeAllowed: (identity: Identity, action: Action, clientIp: () => string): boolean =>
+      policiesFor(policies, action).some(readsRequest) ||
       decisionFor(identity, action, clientIp).allowed,
   })
 }

@@ -104,12 +104,16 @@ function depthOf(policies: readonly CompiledPolicy[]): Depth {
   return deepest
 }
 
-function readDepth({ rules }: CompiledPolicy): Depth {
-  const reads = rules.flatMap((rule) => [...rule.reads])
-  if (reads.includes('identity.client_ip')) return 'client'
-  return reads.some((path) => path.startsWith('request.') && !repositoryReads.has(path))
-    ? 'action'
-    : 'repository'
+function readDepth(policy: CompiledPolicy): Depth {
+  if (policy.rules.some(({ reads }) => reads.has('identity.client_ip'))) return 'client'
+  return readsRequest(policy) ? 'action' : 'repository'
+}
+
+/** Whether a rule looks at more of a request than its action and its repository. */
+export function readsRequest({ rules }: CompiledPolicy): boolean {
+  return rules.some(({ reads }) =>
+    [...reads].some((path) => path.startsWith('request.') && !repositoryReads.has(path)),
+  )
 }
 
 function newMap<K, V>(): Map<K, V> {

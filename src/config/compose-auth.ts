@@ -1,6 +1,12 @@
 // Who may log in: what the keys of the auth tables mean together. Hashes are checked where they are used.
 import type { CheckedTables } from './checked-tables.ts'
-import type { AuthConfig, IdentityConfig, OidcProviderConfig, SchemaValues } from './schema.ts'
+import type {
+  AuthConfig,
+  IdentityConfig,
+  OidcProviderConfig,
+  SchemaValues,
+  TokenServiceConfig,
+} from './schema.ts'
 import { dottedName } from './tables.ts'
 
 /** Errors: refuses a user name that is there twice or holds a colon, which Basic cannot carry. */
@@ -14,7 +20,7 @@ export function composeAuth(tables: CheckedTables): AuthConfig {
     const message = `expected another name than that of the provider auth.oidc.${name}, which stands for its tokens`
     tables.refuse(dottedName(['auth', 'identity', taken.id]), 'username', message)
   }
-  return { identities, oidc, htpasswd }
+  return { identities, oidc, htpasswd, tokenService: composeTokenService(tables) }
 }
 
 function composeIdentities(tables: CheckedTables): readonly IdentityConfig[] {
@@ -50,6 +56,8 @@ function composeOidc(tables: CheckedTables): readonly OidcProviderConfig[] {
       const message = `expected a name of letters, digits, ".", "_" and "-"; found ${JSON.stringify(name)}`
       tables.refuse(table, undefined, message)
     }
+    // The user names of API keys begin so.
+    if (name === 'key') tables.refuse(table, undefined, 'expected another name than key')
     const owner = issuers.get(provider.issuer)
     if (owner !== undefined) {
       tables.refuse(table, 'issuer', `expected another issuer than that of ${owner}`)
@@ -72,3 +80,21 @@ const optional = {
   usernameClaim: undefined,
   groupsClaim: undefined,
 } as const
+
+function composeTokenService(tables: CheckedTables): TokenServiceConfig | undefined {
+  if (!tables.has('auth.token_service')) return undefined
+  const values = tables.values('auth.token_service')
+  const { externalUrl } = tables.values('server')
+  const realm = values.realm ?? (externalUrl && `${externalUrl}/token`)
+  const service = values.service ?? (externalUrl ? new URL(externalUrl).host : 'keelson')
+  if (values.realm !== undefined && !/^https?:\/\/[^/]/.test(values.realm)) {
+    tables.refuse('auth.token_service', 'realm', 'expected an http:// or https:// URL')
+  }
+  for (const [key, text] of [['realm', realm] as const, ['service', service] as const]) {
+    if (text === undefined || /^[^"\\\s]{1,512}$/.test(text)) continue
+    const message =
+      'expected neither quotes, backslashes nor spaces, which a challenge cannot carry'
+    tables.refuse('auth.token_service', key, message)
+  }
+  return { ...values, realm, service }
+}

@@ -5,7 +5,6 @@ export const unsupportedNames: readonly string[] = [
   'auth.gateway',
   'auth.ldap',
   'auth.opa',
-  'auth.token_service',
   'auth.webhook',
   'blob_store.s3',
   'metadata_store.postgres',

@@ -344,7 +344,14 @@ export interface OidcProviderConfig extends SchemaValues<'auth.oidc'> {
   readonly name: string
 }
 
+/** `[auth.token_service]`; `realm` is undefined where only the request tells the host. */
+export interface TokenServiceConfig extends Omit<SchemaValues<'auth.token_service'>, 'service'> {
+  readonly service: string
+}
+
 export interface AuthConfig {
+  /** Undefined: none. */
+  readonly tokenService: TokenServiceConfig | undefined
   readonly identities: readonly IdentityConfig[]
   readonly oidc: readonly OidcProviderConfig[]
   readonly htpasswd: string | undefined

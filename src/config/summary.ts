@@ -27,6 +27,7 @@ const places: { readonly [Path in keyof Schema]: (config: Config) => readonly Va
   'server.limits': (config) => [config.limits],
   'server.headers': (config) => [config.headers],
   auth: ({ auth }) => (auth.htpasswd === undefined ? [] : [{ htpasswd: auth.htpasswd }]),
+  'auth.token_service': ({ auth }) => (auth.tokenService ? [{ ...auth.tokenService }] : []),
   // Below, under the names that the user chose.
   'auth.identity': () => [],
   'auth.oidc': () => [],

@@ -1,7 +1,7 @@
 // The admin listener: a unix socket that only the service's own user can open.
 
 import { chmodSync, lstatSync, rmSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 
 /** An answer that is not JSON. */
@@ -13,6 +13,11 @@ export interface TextAnswer {
 /** What a GET of each path answers: as JSON, or a `TextAnswer` as it is. */
 export type AdminRoutes = Readonly<Record<string, () => unknown | Promise<unknown>>>
 
+/** What a POST of each path answers to its body, parsed as JSON. */
+export type AdminCalls = Readonly<
+  Record<string, (input: unknown) => Promise<{ readonly status: number; readonly body: object }>>
+>
+
 export interface AdminListener {
   readonly socket: string
   close(): Promise<void>
@@ -22,7 +27,11 @@ export interface AdminListener {
  * Mode 0600. A socket left by a killed server is replaced; one that answers is not, nor is another file.
  * Errors: Error where another server listens on it or the path cannot be used. Source: DESIGN "Admin".
  */
-export async function listenAdmin(socket: string, routes: AdminRoutes): Promise<AdminListener> {
+export async function listenAdmin(
+  socket: string,
+  routes: AdminRoutes,
+  calls: AdminCalls = {},
+): Promise<AdminListener> {
   const found = lstatSync(socket, { throwIfNoEntry: false })
   if (found !== undefined && !found.isSocket()) {
     throw new Error(`admin.socket: a file that is no socket is at ${socket}`)
@@ -31,6 +40,12 @@ export async function listenAdmin(socket: string, routes: AdminRoutes): Promise<
   rmSync(socket, { force: true })
   const server = createServer((request, response) => {
     const [path = ''] = (request.url ?? '').split('?')
+    const call = Object.hasOwn(calls, path) ? calls[path] : undefined
+    if (call !== undefined) {
+      if (request.method !== 'POST') response.writeHead(405, { Allow: 'POST' }).end()
+      else void answerCall(call, request, response)
+      return
+    }
     const answer = Object.hasOwn(routes, path) ? routes[path] : undefined
     if (answer === undefined || request.method !== 'GET') {
       response.writeHead(answer === undefined ? 404 : 405).end()
@@ -46,6 +61,38 @@ export async function listenAdmin(socket: string, routes: AdminRoutes): Promise<
   })
   await listenPrivately(server, socket)
   return { socket, close: () => close(server) }
+}
+
+const callBytesMax = 64 * 1024
+
+async function answerCall(
+  call: AdminCalls[string],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const send = (status: number, body: object): void => {
+    response.writeHead(status, { 'Content-Type': 'application/json' })
+    response.end(`${JSON.stringify(body)}\n`)
+  }
+  try {
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > callBytesMax) return send(413, { error: 'the body is too long' })
+      chunks.push(chunk)
+    }
+    let input: unknown
+    try {
+      input = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    } catch {
+      return send(400, { error: 'expected JSON' })
+    }
+    const { status, body } = await call(input)
+    send(status, body)
+  } catch {
+    if (!response.headersSent) send(503, { error: 'the store cannot be used at the moment' })
+  }
 }
 
 function isText(body: unknown): body is TextAnswer {

@@ -2,6 +2,7 @@
 // by proxies that the operator trusts.
 
 import { BlockList, isIP } from 'node:net'
+import { originOf } from '../authenticate/token/challenge.ts'
 import type { Exchange } from './transport/exchange.ts'
 
 export interface ProxyTrust {
@@ -13,12 +14,18 @@ export interface ProxyTrust {
    * Source: RFC 7239 §5.2 and §8.1 on what may be believed.
    */
   clientAddress(exchange: Exchange): string
+  /** How the client reaches this server; undefined where its Host header names no host. */
+  origin(exchange: Exchange): string | undefined
 }
 
 /** `proxies`: addresses and CIDR ranges, checked by the configuration. */
 export function createProxyTrust(proxies: readonly string[]): ProxyTrust {
   if (proxies.length === 0) {
-    return { trusts: () => false, clientAddress: (exchange) => exchange.remoteAddress }
+    return {
+      trusts: () => false,
+      clientAddress: (exchange) => exchange.remoteAddress,
+      origin: (exchange) => originOf(exchange.header('host'), exchange.isSecure),
+    }
   }
   const list = new BlockList()
   for (const proxy of proxies) add(list, proxy)
@@ -26,7 +33,16 @@ export function createProxyTrust(proxies: readonly string[]): ProxyTrust {
     const family = isIP(address)
     return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
   }
-  return { trusts, clientAddress: (exchange) => rightMostUntrusted(exchange, trusts) }
+  return {
+    trusts,
+    clientAddress: (exchange) => rightMostUntrusted(exchange, trusts),
+    origin: (exchange) => {
+      const isProxied = trusts(exchange.remoteAddress)
+      const forwarded = isProxied ? exchange.header('x-forwarded-proto').toLowerCase() : ''
+      const isSecure = forwarded === '' ? exchange.isSecure : forwarded === 'https'
+      return originOf(exchange.header('host'), isSecure)
+    },
+  }
 }
 
 function add(list: BlockList, proxy: string): void {

@@ -2,6 +2,7 @@
 
 import type { LoginEvent } from '../authenticate/authenticate.ts'
 import type { Denial } from '../authorize/authorize.ts'
+import type { TokenAdminEvent, TokenEvent } from '../operation/token/audit.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 export function logLogin(login: LoginEvent, log: Logger): void {
@@ -9,15 +10,26 @@ export function logLogin(login: LoginEvent, log: Logger): void {
   else log.warn({ login }, 'login failed')
 }
 
+/** The id of each token is told, so that it can be revoked. */
+export function logToken(token: TokenEvent, log: Logger): void {
+  if (token.result === 'issued') log.info({ token }, 'token issued')
+  else log.warn({ token }, 'token refused')
+}
+
+export function logTokenAdmin(admin: TokenAdminEvent, log: Logger): void {
+  log.info({ admin }, 'admin call')
+}
+
 /** A client without credentials is refused all day, before it shows some; that is for debugging only. */
 export function logDenial({ decisionId, identity, action, steps }: Denial, log: Logger): void {
-  const { id, username, authMethod, certificate } = identity
+  const { id, username, authMethod, certificate, tokenId } = identity
   const last = steps.at(-1)
   const record = {
     decisionId,
     id,
     username,
     authMethod,
+    ...(tokenId === null ? {} : { tokenId }),
     ...(certificate === null ? {} : { commonNames: certificate.commonNames }),
     action: action.kind,
     ...('repository' in action ? { repository: action.repository } : {}),

@@ -28,6 +28,13 @@ export interface OidcFigures {
   readonly clockJumps: number
 }
 
+/** What authentication knows of issued and revoked credentials. */
+export interface TokenFigures {
+  readonly apiKeys: number
+  readonly revocations: number
+  readonly ageMs: number
+}
+
 /** What each listener serves with, for `keelson_listener_info`. */
 export interface ListenerFigures {
   readonly address: string
@@ -41,6 +48,7 @@ export interface MetricSources {
   readonly policy: PolicyCounts
   readonly logins: AuthCounts
   readonly oidc: () => OidcFigures
+  readonly tokens: () => TokenFigures
   readonly tls: () => TlsFigures | undefined
   readonly listeners: readonly ListenerFigures[]
   readonly gauges: () => Readonly<Record<GaugeName, number>>
@@ -78,6 +86,22 @@ export function createMetrics(sources: MetricSources): Metrics {
     ['method', 'result'],
   )
   const registers = [registry]
+  const tokenGauges = {
+    keelson_api_keys: ['API keys that are not revoked', ({ apiKeys }: TokenFigures) => apiKeys],
+    keelson_revocations: ['Revoked tokens and users', (tokens: TokenFigures) => tokens.revocations],
+    keelson_token_state_age_seconds: [
+      'Since the store was last asked for API keys and revocations',
+      (tokens: TokenFigures) => tokens.ageMs / 1000,
+    ],
+  } as const
+  for (const [name, [help, read]] of Object.entries(tokenGauges)) {
+    new Gauge({
+      ...{ name, help, registers },
+      collect() {
+        this.set(read(sources.tokens()))
+      },
+    })
+  }
   new Gauge({
     name: 'keelson_listener_info',
     help: 'Each listener, with value 1',

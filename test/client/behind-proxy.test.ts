@@ -164,7 +164,7 @@ describe('the PROXY protocol', needs('openssl', 'curl'), () => {
 
   test('is refused at start where uws is asked for, which names the other transport', async () => {
     const uws = toml.replace('[server]', '[server]\ntransport = "uws"')
-    await assert.rejects(startServer({ listeners, toml: uws }), /set it to \\"node/)
+    await assert.rejects(startServer({ listeners, toml: uws }), /set server\.transport = "node"/)
   })
 
   describe('on a plain listener', () => {

@@ -52,7 +52,7 @@ describe('defaults', () => {
       },
       repositories: [],
       blobStore: { kind: 'fs', rootDir: '/srv/registry' },
-      auth: { identities: [], oidc: [], htpasswd: undefined },
+      auth: { identities: [], oidc: [], htpasswd: undefined, tokenService: undefined },
       metadataStore: { kind: 'lmdb', path: '/srv/registry/_keelson/metadata' },
       storage: { durability: 'fsync', sharing: 'exclusive' },
       ingest: {

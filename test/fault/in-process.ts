@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthenticator } from '../../src/authenticate/create.ts'
+import { createChallenges } from '../../src/authenticate/token/challenge.ts'
 import { createAuthorize } from '../../src/authorize/authorize.ts'
 import { compilePolicies } from '../../src/authorize/policy/compile.ts'
 import type { RequestBody } from '../../src/http/body.ts'
@@ -87,6 +88,9 @@ export class InProcess {
         ...{ onLogin: () => undefined, now: Date.now, elapsed: () => performance.now() },
       }),
       clientAddress: (exchange) => exchange.remoteAddress,
+      challenges: createChallenges(undefined),
+      origin: () => undefined,
+      tokens: undefined,
     })
   }
 

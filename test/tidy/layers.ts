@@ -52,7 +52,8 @@ export const layers: readonly Layer[] = [
   },
   {
     room: 'src/operation',
-    imports: [...foundation, 'src/http', ...contracts, 'src/offload'],
+    // What tokens look like is told once, for those who make them and those who read them.
+    imports: [...foundation, 'src/http', ...contracts, 'src/offload', 'src/authenticate/token'],
     types: ['src/route', 'src/authenticate', 'src/config'],
   },
   {
