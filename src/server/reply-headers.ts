@@ -10,8 +10,10 @@ import type { HeaderPair } from '../http/header-block.ts'
 export function replyHeaders(headers: Config['headers'], tls: boolean): readonly HeaderPair[] {
   const { hstsMaxAgeMs, contentSecurityPolicy, nosniff } = headers
   const pairs: HeaderPair[] = []
-  if (tls && hstsMaxAgeMs > 0) {
-    pairs.push(['Strict-Transport-Security', `max-age=${Math.floor(hstsMaxAgeMs / 1000)}`])
+  // A max-age of 0 would have clients forget what they were told.
+  const hstsSeconds = Math.floor(hstsMaxAgeMs / 1000)
+  if (tls && hstsSeconds > 0) {
+    pairs.push(['Strict-Transport-Security', `max-age=${hstsSeconds}`])
   }
   if (contentSecurityPolicy !== '') pairs.push(['Content-Security-Policy', contentSecurityPolicy])
   if (nosniff) pairs.push(['X-Content-Type-Options', 'nosniff'])
