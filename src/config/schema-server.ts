@@ -227,7 +227,7 @@ const limits = {
       min: '1s',
       max: '5m',
       reload: 'restart',
-      doc: 'From the opening of a connection to the end of the TLS handshake.',
+      doc: 'From the opening of a connection to the end of the TLS handshake; the uws transport has about 10s, whatever is set.',
     },
     headers_timeout: {
       kind: 'duration',
@@ -236,7 +236,7 @@ const limits = {
       min: '1s',
       max: '5m',
       reload: 'restart',
-      doc: 'From the first byte of a request, or the opening of the connection, to the end of its headers.',
+      doc: 'From the first byte of a request, or the opening of the connection, to the end of its headers; the uws transport has about 10s, whatever is set.',
     },
     stall_timeout: {
       kind: 'duration',
@@ -254,7 +254,7 @@ const limits = {
       min: '1s',
       max: '1h',
       reload: 'restart',
-      doc: 'How long a connection may be idle between requests; the uws transport closes after about 10s at the latest.',
+      doc: 'How long a connection may be idle between requests; the uws transport closes after about 10s, whatever is set.',
     },
     receive_rate_min: {
       kind: 'size',
