@@ -17,6 +17,8 @@ signal ends it at once.`,
       'without -c and ./config.toml, serve ./data on 127.0.0.1:8000, open to all who reach it',
   },
   async run(invocation: Invocation): Promise<number> {
+    // A reload may be asked for at once, and would end a process that has no handler yet.
+    process.on('SIGHUP', () => {})
     const files = configFiles(invocation)
     const quick = files.length === 0 && invocation.flags.has('quick-start')
     const config = quick ? quickStartConfig(invocation.cwd) : loadOrReport(files, invocation)
