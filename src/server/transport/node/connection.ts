@@ -9,7 +9,7 @@ import type { Reply } from '../../../http/reply.ts'
 import type { Limit } from '../admission.ts'
 import type { TransportOptions } from '../exchange.ts'
 import { ConnectionPace, type Moment } from './connection-pace.ts'
-import { type ExchangeOwner, NodeExchange } from './exchange.ts'
+import { type ExchangeOwner, NodeExchange, type OwnedExchange } from './exchange.ts'
 import { framingFault } from './framing.ts'
 import type { KernelQueues } from './kernel-queues.ts'
 import { lastReplyBytes } from './reply-head.ts'
@@ -45,12 +45,12 @@ export class Connection implements ExchangeOwner {
   readonly replyHeaders: readonly HeaderPair[]
   readonly #socket: Socket
   readonly #options: TransportOptions
-  readonly #unfinished = new Set<NodeExchange>()
-  readonly #admitted = new Set<NodeExchange>()
-  readonly #waiting: NodeExchange[] = []
+  readonly #unfinished = new Set<OwnedExchange>()
+  readonly #admitted = new Set<OwnedExchange>()
+  readonly #waiting: OwnedExchange[] = []
   readonly #pace: ConnectionPace
   readonly #addressOf = (): string => this.remoteAddress
-  #latest: NodeExchange | undefined
+  #latest: OwnedExchange | undefined
   #lastWords: Buffer | undefined
   #isBusy = false
   #isDraining = false
@@ -82,7 +82,7 @@ export class Connection implements ExchangeOwner {
     this.#unfinished.add(exchange)
     // A write behind the client's going tells nothing that the socket's end does not.
     response.on('error', () => {})
-    response.once('finish', () => this.#onFinished(exchange))
+    response.once('finish', () => this.onFinished(exchange))
     if (fault !== undefined || this.origin.limit !== undefined) this.#isEnding = true
     if (this.#isBusy) {
       if (this.#waiting.length < waitingMax) this.#waiting.push(exchange)
@@ -94,6 +94,19 @@ export class Connection implements ExchangeOwner {
     } else {
       this.#run(exchange)
     }
+  }
+
+  /** As `onRequest`, for one that comes when none is under way. */
+  onSimpleRequest(exchange: OwnedExchange): void {
+    this.#latest = exchange
+    this.#unfinished.add(exchange)
+    if (this.origin.limit !== undefined) this.#isEnding = true
+    this.#run(exchange)
+  }
+
+  /** True once nothing more is answered. */
+  get isEnding(): boolean {
+    return this.#isEnding
   }
 
   /** Bytes that are no request: the refusal ends the connection, after the replies under way. */
@@ -154,7 +167,7 @@ export class Connection implements ExchangeOwner {
     if (next !== undefined) this.#run(next)
   }
 
-  onLastReply(exchange: NodeExchange, bytes: Buffer): void {
+  onLastReply(exchange: OwnedExchange, bytes: Buffer): void {
     this.#forget(exchange)
     this.#endWith(bytes)
   }
@@ -163,7 +176,7 @@ export class Connection implements ExchangeOwner {
     return this.#options.onFault(error)
   }
 
-  #run(exchange: NodeExchange): void {
+  #run(exchange: OwnedExchange): void {
     // It may be gone since, with the connection or because of what came behind its head.
     if (!this.#unfinished.has(exchange)) return
     this.#isBusy = true
@@ -174,7 +187,7 @@ export class Connection implements ExchangeOwner {
     }
   }
 
-  #answer(exchange: NodeExchange): void {
+  #answer(exchange: OwnedExchange): void {
     const { refuse, handler, admission } = this.#options
     exchange.isStarted = true
     const { limit, standing } = this.origin
@@ -196,7 +209,7 @@ export class Connection implements ExchangeOwner {
   }
 
   // As at a handshake: who shows a certificate that has ended is not heard. Earlier replies go out.
-  #endUnheard(exchange: NodeExchange): void {
+  #endUnheard(exchange: OwnedExchange): void {
     this.#options.counts.certificatesRefused += 1
     this.#forget(exchange)
     this.#endWith(nothing)
@@ -216,7 +229,7 @@ export class Connection implements ExchangeOwner {
     return this.#options.busy(limit)
   }
 
-  #forget(exchange: NodeExchange): void {
+  #forget(exchange: OwnedExchange): void {
     this.#unfinished.delete(exchange)
     if (this.#admitted.size > 0 && this.#admitted.delete(exchange)) {
       this.#options.admission.endRequest(this.remoteAddress)
@@ -238,7 +251,8 @@ export class Connection implements ExchangeOwner {
     return { turn: isReceiving ? 'body' : 'idle', subject, heard, isReceiving }
   }
 
-  #onFinished(exchange: NodeExchange): void {
+  /** The whole reply has left. */
+  onFinished(exchange: OwnedExchange): void {
     this.#forget(exchange)
     if (this.#unfinished.size > 0) return
     if (this.#lastWords !== undefined) this.#sayLastWords()

@@ -14,6 +14,26 @@ import { SourceWriter } from './source-writer.ts'
 // What a socket's buffer in the kernel has room for.
 const largeBytes = 64 * 1024
 
+/** What the connection asks of an exchange that came on it. */
+export interface OwnedExchange extends Exchange {
+  /** Why its framing cannot be trusted. */
+  readonly fault: string | undefined
+  /** True where a reply of moderate size is on its way, so that nothing is left to do here. */
+  readonly isSettled: boolean
+  /** Whose turn it is to bring this exchange further. */
+  readonly turn: 'ours' | 'body' | 'reply'
+  /** True while its body has not come in whole. */
+  readonly isIncomplete: boolean
+  /** True once somebody was asked to answer it. */
+  isStarted: boolean
+  /** As `send`, for a request after which nothing on the connection can be trusted. */
+  refuse(reply: Reply): void
+  /** A fault in the handler, its sink or a source: answered while no byte of a reply has left. */
+  fail(error: unknown): void
+  /** The client is gone before the reply was complete. */
+  abandon(): void
+}
+
 /** What an exchange tells the connection that it came on. */
 export interface ExchangeOwner {
   readonly remoteAddress: string
@@ -26,7 +46,7 @@ export interface ExchangeOwner {
   /** The whole reply is written, though perhaps not yet sent; `isLast` where it ends the connection. */
   onReplied(isLast: boolean): void
   /** As `onReplied`, but the connection itself writes the reply, and bears what the client still sends. */
-  onLastReply(exchange: NodeExchange, bytes: Buffer): void
+  onLastReply(exchange: OwnedExchange, bytes: Buffer): void
   /** What a fault is answered with. */
   onFault(error: unknown): Reply
   cut(): void
@@ -38,7 +58,7 @@ export interface RequestFacts {
   readonly expectsContinue: boolean
 }
 
-export class NodeExchange implements Exchange {
+export class NodeExchange implements OwnedExchange {
   readonly method: string
   readonly path: string
   readonly query: string
@@ -216,7 +236,7 @@ export class NodeExchange implements Exchange {
         this.fail(error)
       }
     }
-    this.#writer = new SourceWriter(source, { response: this.#response, writeHead, onEnd })
+    this.#writer = new SourceWriter(source, { sink: this.#response, writeHead, onEnd })
     this.#writer.start()
   }
 }

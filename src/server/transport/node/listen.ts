@@ -9,6 +9,7 @@ import { Door } from './door.ts'
 import { createHttpFront, type HttpFront } from './http-server.ts'
 import { KernelQueues } from './kernel-queues.ts'
 import { lookEveryMs } from './progress.ts'
+import { SimpleFront } from './simple-front.ts'
 import { isPassing } from './tls-front.ts'
 
 /** Source: DESIGN "Transports". Errors: as `Transport`. */
@@ -34,7 +35,7 @@ class NodeListener implements Listener {
       const connection = new Connection(socket, origin, options, this.#queues)
       this.#connections.set(socket, connection)
       socket.once('close', () => this.#connections.delete(socket))
-      this.#http.enter(socket)
+      new SimpleFront(socket, connection, this.#http.enter).start()
       if (this.#isStopped) connection.drain()
     })
     this.#http = createHttpFront(

@@ -1,6 +1,6 @@
 // Sends a ByteSource: one buffer, refilled when the socket has taken what it held.
 
-import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import type { ByteSource } from '../../../http/reply.ts'
 
 const bufferBytes = 128 * 1024
@@ -8,7 +8,7 @@ const spareBuffersMax = 16
 const spareBuffers: Buffer[] = []
 
 export interface SourceWriterHost {
-  readonly response: ServerResponse
+  readonly sink: Writable
   /** Called once, when the first bytes are at hand: until then a fault can still be answered. */
   writeHead(): void
   /** Called once: without an error when every byte is handed over. */
@@ -85,7 +85,7 @@ export class SourceWriter {
     if (this.#position === 0) this.#host.writeHead()
     this.#position += bytes
     this.#isWriting = true
-    this.#host.response.write(this.#buffer.subarray(0, bytes), (error) => {
+    this.#host.sink.write(this.#buffer.subarray(0, bytes), (error) => {
       this.#isWriting = false
       // An error here is the client's going, which the connection reports.
       if (this.#isOver || error) return
