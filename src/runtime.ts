@@ -30,14 +30,23 @@ import { UploadTable } from './operation/upload-table.ts'
 import { type AdminListener, listenAdmin } from './server/admin.ts'
 import { createProxyTrust } from './server/forwarded.ts'
 import {
+  closeListeners,
+  drain,
   hasFallenBack,
+  inFlight,
   type ListenerDefaults,
   type OpenListener,
   openListeners,
 } from './server/listen.ts'
 import { Pipeline } from './server/pipeline.ts'
 import { replyHeaders } from './server/reply-headers.ts'
-import { logDenial, logLogin, logToken, logTokenAdmin } from './server/security-log.ts'
+import {
+  certificateLog,
+  logDenial,
+  logLogin,
+  logToken,
+  logTokenAdmin,
+} from './server/security-log.ts'
 import { keepTls, type TlsKeeper } from './server/tls/keep.ts'
 import { Admission } from './server/transport/admission.ts'
 import type { BlobStore } from './storage/blob/contract.ts'
@@ -236,6 +245,7 @@ function edgeOptions(config: Config, pipeline: Pipeline, parts: EdgeParts): List
     },
     replyHeaders: (secure) => replyHeaders(headers, secure),
     busy: (limit) => pipeline.busy(limit),
+    onCertificateRefused: certificateLog(parts.log, () => performance.now()),
     handler: (exchange) => pipeline.handle(exchange),
     refuse: (reason) => pipeline.refuse(reason),
     onFault: (error) => pipeline.fault(error),
@@ -374,21 +384,4 @@ async function openAdmin(config: Config, parts: AdminParts): Promise<AdminListen
     '/tokens/create': (input) => tokens.admin.create(input),
     '/tokens/revoke': (input) => tokens.admin.revoke(input),
   })
-}
-
-function inFlight(listeners: readonly OpenListener[]): number {
-  return listeners.reduce((sum, { listener }) => sum + listener.inFlight(), 0)
-}
-
-function closeListeners(listeners: readonly OpenListener[]): void {
-  for (const { listener } of listeners) listener.close()
-}
-
-async function drain(listeners: readonly OpenListener[], timeoutMs: number): Promise<boolean> {
-  for (const { listener } of listeners) listener.stopAccepting()
-  const deadline = Date.now() + timeoutMs
-  while (inFlight(listeners) > 0 && Date.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  return inFlight(listeners) === 0
 }

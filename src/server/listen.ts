@@ -69,12 +69,14 @@ function optionsOf(
   tls: () => TlsMaterial | undefined,
 ): TransportOptions {
   const { pace, admission, counts, busy, handler, refuse, onFault, trusts } = defaults
+  const { onCertificateRefused } = defaults
   const socket: TransportOptions['socket'] =
     listener.kind === 'tcp'
       ? { kind: 'tcp', address: listener.address, port: listener.port }
       : { kind: 'unix', path: listener.path, mode: listener.mode }
   return {
     ...{ pace, admission, counts, busy, handler, refuse, onFault, socket },
+    ...(onCertificateRefused && { onCertificateRefused }),
     tls: listener.tls ? tls() : undefined,
     proxyProtocol: listener.proxyProtocol ? { trusts } : undefined,
     replyHeaders: defaults.replyHeaders(listener.tls),
@@ -111,4 +113,26 @@ function whyNode(listener: ListenerConfig, tls: TlsConfig | undefined): string |
 /** True where `auto` cannot have uws at all. */
 export function hasFallenBack(choice: 'auto' | TransportName): boolean {
   return choice === 'auto' && uwsProblem !== undefined
+}
+
+/** Requests begun and not yet answered, on all of them. */
+export function inFlight(listeners: readonly OpenListener[]): number {
+  return listeners.reduce((sum, { listener }) => sum + listener.inFlight(), 0)
+}
+
+export function closeListeners(listeners: readonly OpenListener[]): void {
+  for (const { listener } of listeners) listener.close()
+}
+
+/** Take nothing new and wait for what is in flight. True where nothing is left. Units: ms. */
+export async function drain(
+  listeners: readonly OpenListener[],
+  timeoutMs: number,
+): Promise<boolean> {
+  for (const { listener } of listeners) listener.stopAccepting()
+  const deadline = Date.now() + timeoutMs
+  while (inFlight(listeners) > 0 && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return inFlight(listeners) === 0
 }

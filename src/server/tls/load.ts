@@ -8,6 +8,10 @@ import { checkServerIdentity, type ServerIdentity } from './server-identity.ts'
 import { deriveTicketKeys, readTicketSecret, TicketSecrets, ticketEpoch } from './ticket-keys.ts'
 import { readTlsFile, TlsFileError, type TlsFiles } from './tls-files.ts'
 
+// Whole names alone: a list in OpenSSL's language, such as ALL, could mean anything. Source: RFC 9325 §4.2.
+const strongSuite =
+  /^(?:ECDHE-(?:ECDSA|RSA)|DHE-RSA)-(?:AES(?:128-GCM-SHA256|256-GCM-SHA384)|CHACHA20-POLY1305)$/
+
 /** Forward secrecy and authenticated encryption; AES-128 first, which is the fastest here. */
 export const defaultCiphers: string = [
   'ECDHE-ECDSA-AES128-GCM-SHA256',
@@ -143,6 +147,12 @@ function checkWithOpenssl(files: TlsFiles, material: TlsMaterial): void {
   if (/(?:^|:)TLS_/.test(material.ciphers)) {
     const remedy = 'leave them out: TLS 1.3 always has all of its own'
     throw new TlsFileError('server.tls.ciphers', 'it names suites of TLS 1.3', remedy)
+  }
+  const weak = material.ciphers.split(':').find((suite) => !strongSuite.test(suite))
+  if (weak !== undefined) {
+    const remedy = 'name suites such as ECDHE-ECDSA-AES128-GCM-SHA256, separated by colons'
+    const reason = `${JSON.stringify(weak)} is not a suite with forward secrecy and authenticated encryption`
+    throw new TlsFileError('server.tls.ciphers', reason, remedy)
   }
   try {
     createSecureContext({ ciphers: material.ciphers })

@@ -103,6 +103,16 @@ export interface PaceLimits {
   readonly graceMs: number
 }
 
+/** What is known of a client certificate that was refused; '' where the transport does not know. */
+export interface CertificateRefusal {
+  readonly reason: string
+  /** As the certificate writes it, at most 256 characters: nobody vouches for it. */
+  readonly subject: string
+  /** Hexadecimal. */
+  readonly serial: string
+  readonly address: string
+}
+
 /** PROXY protocol version 2 before anything else on each connection. Source: haproxy proxy-protocol.txt. */
 export interface ProxyProtocol {
   /** Whether the header of this peer is believed; from others the connection is dropped. */
@@ -117,6 +127,8 @@ export interface TransportOptions {
   readonly pace: PaceLimits
   readonly admission: Admission
   readonly counts: EdgeCounts
+  /** A client certificate was not taken; for the log, since the client learns no reason. */
+  readonly onCertificateRefused?: (refusal: CertificateRefusal) => void
   /** Sent with every reply, refusals included. */
   readonly replyHeaders: readonly HeaderPair[]
   /** What a request beyond a limit is answered with; its connection is closed where that was the limit. */

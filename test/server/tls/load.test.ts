@@ -234,7 +234,16 @@ describe('loading TLS files', needsOpenssl, () => {
 
     test('with suites that OpenSSL does not know, or that are not for TLS 1.2', async () => {
       await refuses({ ciphers: 'ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256' }, /TLS 1.3/)
-      await refuses({ ciphers: 'ECDHE-NOTHING' }, /server.tls.ciphers: OpenSSL knows none/)
+      for (const ciphers of [
+        'ECDHE-NOTHING',
+        'ALL:eNULL:@SECLEVEL=0',
+        'AES128-GCM-SHA256',
+        '!aNULL',
+      ]) {
+        await refuses({ ciphers }, /server.tls.ciphers: ".*" is not a suite with forward secrecy/)
+      }
+      const known = 'ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA256'
+      await refuses({ ciphers: known }, /"ECDHE-RSA-AES128-SHA256" is not a suite/)
     })
   })
 

@@ -40,7 +40,12 @@ export class Door {
     const { tls, counts } = options
     const onSecure = (raw: Socket, socket: Socket, proof: ClientProof): void =>
       this.#open(raw, socket, proof)
-    this.#tls = tls && new TlsFront(tls, { counts, onSecure })
+    this.#tls =
+      tls &&
+      new TlsFront(tls, {
+        ...{ counts, onSecure },
+        onRefused: (refusal) => options.onCertificateRefused?.(refusal),
+      })
   }
 
   /** Undefined on a plain listener. */

@@ -9,6 +9,7 @@ import type { EdgeCounts } from '../../../telemetry/edge-counts.ts'
 import { certificateRefusal } from '../../tls/certificate-refusal.ts'
 import { clientCertificate } from '../../tls/client-certificate.ts'
 import type { ClientAuthMaterial, TlsMaterial } from '../../tls/contract.ts'
+import type { CertificateRefusal } from '../exchange.ts'
 import { rawSocketOf } from './socket-bytes.ts'
 
 // Without one of them in the list node offers no TLS 1.3 at all. AES-128 first: it is the fastest.
@@ -34,6 +35,7 @@ export interface TlsFrontHost {
   readonly counts: EdgeCounts
   /** A handshake is done and its client may speak. */
   onSecure(raw: Socket, socket: TLSSocket, proof: ClientProof): void
+  onRefused(refusal: CertificateRefusal): void
 }
 
 const noProof: ClientProof = { x509: undefined, certificate: undefined }
@@ -79,7 +81,7 @@ export class TlsFront {
       // Load balancers open and close connections to see whether somebody listens.
       if (rawSocketOf(socket).bytesRead > 0) this.#host.counts.handshakesFailed += 1
       // Where one is required, node itself refuses a bad one.
-      if (socket.authorizationError != null) this.#host.counts.certificatesRefused += 1
+      if (socket.authorizationError != null) this.#refuse(socket, String(socket.authorizationError))
       socket.destroy()
     })
     const { ocspResponse } = material
@@ -96,30 +98,44 @@ export class TlsFront {
     if (socket.isSessionReused()) counts.handshakesResumed += 1
     else counts.handshakesFull += 1
     const proof = this.#proofOf(socket, madeWith)
-    if (proof === undefined) {
-      counts.certificatesRefused += 1
+    if (typeof proof === 'string') {
+      this.#refuse(socket, proof)
       socket.destroy()
     } else {
       this.#host.onSecure(rawSocketOf(socket), socket, proof)
     }
   }
 
-  /** Undefined where the client must not pass. */
-  #proofOf(socket: TLSSocket, madeWith: TlsMaterial): ClientProof | undefined {
+  #refuse(socket: TLSSocket, reason: string): void {
+    this.#host.counts.certificatesRefused += 1
+    const x509 = socket.getPeerX509Certificate()
+    this.#host.onRefused({
+      reason,
+      subject: x509?.subject.replaceAll('\n', ', ').slice(0, 256) ?? '',
+      serial: x509?.serialNumber ?? '',
+      address: socket.remoteAddress ?? '',
+    })
+  }
+
+  /** A reason where the client must not pass. */
+  #proofOf(socket: TLSSocket, madeWith: TlsMaterial): ClientProof | string {
     const { clientAuth } = this
     if (clientAuth === undefined) return noProof
     const x509 = socket.getPeerX509Certificate()
-    if (x509 === undefined) return isPassing(x509, clientAuth) ? noProof : undefined
+    if (x509 === undefined) return isPassing(x509, clientAuth) ? noProof : 'no certificate'
     // OpenSSL has looked at the whole chain, unless the session is resumed or the material is new.
     const isVerified = !socket.isSessionReused() && madeWith === this.#material
     const { clientAuth: provenBy } = madeWith
-    if (!socket.authorized) return undefined
-    if (!isVerified && !isPassing(x509, clientAuth, provenBy)) return undefined
+    if (!socket.authorized) return String(socket.authorizationError)
+    if (!isVerified) {
+      const refusal = certificateRefusal(x509, clientAuth, Date.now(), provenBy)
+      if (refusal !== undefined) return refusal
+    }
     try {
       return { x509, certificate: clientCertificate(x509) }
     } catch {
-      // It cannot be read, so no rule could judge it.
-      return undefined
+      // No rule could judge it.
+      return 'its names cannot be read'
     }
   }
 }
