@@ -219,7 +219,8 @@ function denying(rules: readonly string[]): string {
   return `[global.access_policy]\ndefault_allow = false\nrules = ${JSON.stringify(rules)}\n`
 }
 
+// It lets everybody ask /v2/, so that only authentication can refuse there.
 const publicPolicy = denying([
-  'identity.username != null',
+  "identity.username != null || request.action == 'get-api-version'",
   "has(request.repository) && request.repository.startsWith('public/')",
 ])
