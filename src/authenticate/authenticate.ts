@@ -65,6 +65,8 @@ interface Password {
 // repeats it must not cost a hash each time, and nothing is let in by it.
 const goodForMs = 5 * 60_000
 const badForMs = 10_000
+// Neither name nor password: what podman, buildah and skopeo send when they have none.
+const emptyLogin = 'Basic Og=='
 
 /**
  * One per runtime: a new configuration starts with nothing remembered.
@@ -101,7 +103,7 @@ export class Authenticator {
     const { certificate } = request
     const { hasMethods } = this
     const authorization = hasMethods ? request.header('authorization') : ''
-    if (authorization === '') {
+    if (authorization === '' || authorization === emptyLogin) {
       if (isLogin && hasMethods && certificate === undefined) throw unauthorized()
       return combine(certificate, anonymous)
     }

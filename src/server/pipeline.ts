@@ -35,6 +35,8 @@ interface PipelineOptions {
   readonly log: Logger
 }
 
+const nothing: MayPull = () => false
+
 // In seconds. A limit on connections or requests passes as soon as others end.
 const retryAfter = '2'
 
@@ -141,13 +143,18 @@ export class Pipeline {
     if (action.kind === 'get-token') return this.#answerToken(identity, action, exchange, address)
     if (!scopeAllows(identity.scopes, action)) throw scopeRefusal(identity, action)
     this.#authorize(identity, action, address)
-    const mayPull: MayPull = (repository, digest) => {
+    const mayPull = action.kind === 'mount-blob' ? this.#mayPull(identity, address) : nothing
+    return operate(action, exchange, this.#registry, mayPull)
+  }
+
+  // A closure, which only the one action that asks for it has to pay for.
+  #mayPull(identity: Identity, address: () => string): MayPull {
+    return (repository, digest) => {
       const pull = { kind: 'get-blob', repository, digest, head: false } as const
       return (
         scopeAllows(identity.scopes, pull) && this.#authorize.isAllowed(identity, pull, address)
       )
     }
-    return operate(action, exchange, this.#registry, mayPull)
   }
 
   // No policy is asked about it: a token gives no right by itself.

@@ -106,6 +106,31 @@ describe('who a request comes from', () => {
     assert.deepEqual(hashed, ['wrong', 'secret'])
   })
 
+  test('an unknown name is checked against the hash of some user, always the same, and never let in', async () => {
+    const slow = { ...user, id: 'slow', username: 'slow', passwordHash: '$2y$12$slow' }
+    const seen: string[] = []
+    const { ask } = scene([user, slow], (hash) => {
+      seen.push(hash)
+      return Promise.resolve(true)
+    })
+    const names = Array.from({ length: 40 }, (_, i) => `nobody-${i}`)
+    for (const [i, name] of [...names, ...names].entries()) {
+      // Another password and address each time, or it would be remembered or taken for a guess.
+      const identity = await ask({ login: `${name}:${i}`, address: `192.0.2.${i}` })
+      assert.equal(identity, anonymous)
+    }
+    assert.deepEqual(seen.slice(0, 40), seen.slice(40))
+    assert.equal(new Set(seen).size, 2)
+  })
+
+  test('with an empty name and password, as podman sends: nobody, and no failure', async () => {
+    const { ask, counts, hashed } = scene()
+    assert.equal(await ask({ login: ':' }), anonymous)
+    await assert.rejects(ask({ login: ':', isLogin: true }), refusal(401))
+    assert.deepEqual([...counts.entries()], [])
+    assert.deepEqual(hashed, [])
+  })
+
   test('with a certificate: its bearer, the same object for each request', async () => {
     const { ask } = scene()
     const identity = await ask({ certificate })
