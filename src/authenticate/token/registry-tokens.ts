@@ -2,6 +2,7 @@
 
 import type { ClientCertificate } from '../../http/client-certificate.ts'
 import { OciError } from '../../oci/error.ts'
+import { challenge } from '../challenge.ts'
 import { anonymous, type Identity } from '../identity.ts'
 import { readClaims, type TokenBearer, type TokenContents } from './claims.ts'
 import {
@@ -204,5 +205,9 @@ export function ownUsername(name: string): string {
 
 function refusal(problem: TokenProblem, tokenId?: string): OciError {
   const cause = new RegistryTokenRefusal(problem, tokenId)
-  return new OciError('UNAUTHORIZED', { message: 'the token is not valid', cause })
+  return new OciError('UNAUTHORIZED', {
+    message: 'the token is not valid',
+    headers: [challenge],
+    cause,
+  })
 }

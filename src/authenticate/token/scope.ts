@@ -4,6 +4,7 @@ import { OciError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/name.ts'
 import { type Scope, type ScopeAction, scopeText, targetHolds } from '../../oci/scope.ts'
 import type { Action, ActionKind } from '../../route/action.ts'
+import { challenge } from '../challenge.ts'
 import type { Identity } from '../identity.ts'
 import { InsufficientScope } from './contract.ts'
 
@@ -46,6 +47,7 @@ export function scopeRefusal(identity: Identity, action: Action): OciError {
     ? new OciError('DENIED', { message: 'the scopes of this API key do not hold this', detail })
     : new OciError('UNAUTHORIZED', {
         message: 'the token is not for this',
+        headers: [challenge],
         detail,
         cause: new InsufficientScope(),
       })
