@@ -46,10 +46,20 @@ export interface TransportFacts {
   readonly listenersForUws: number
 }
 
+export interface PasswordFacts {
+  readonly nowMs: number
+  readonly users: ReadonlyArray<{
+    readonly username: string
+    readonly isBcrypt: boolean
+    readonly expiresAtMs: number | undefined
+  }>
+}
+
 /** Everything that the checks ask for. */
 export interface Facts {
   /** Undefined where no listener serves TLS. */
   readonly tls: TlsFacts | undefined
   readonly kernel: KernelFacts
   readonly transport: TransportFacts
+  readonly passwords: PasswordFacts
 }

@@ -1,5 +1,6 @@
 // Gathers what the checks look at. Reads files and settings; changes nothing and opens no port.
 import { readFile, stat } from 'node:fs/promises'
+import { loadUsers } from '../authenticate/users.ts'
 import type { Config, TlsConfig } from '../config/schema.ts'
 import { loadTls } from '../server/tls/load.ts'
 import { TicketSecrets } from '../server/tls/ticket-keys.ts'
@@ -30,6 +31,13 @@ export async function gatherFacts(config: Config, around: Surroundings): Promise
       hasTlsOnUws: uwsProblem === undefined && forUws.some((each) => each.tls),
     },
     transport: { choice, uwsProblem, listenersForUws: forUws.length },
+    passwords: {
+      nowMs: around.now(),
+      users: loadUsers(config.auth).users.map(({ username, passwordHash, expiresAtMs }) => ({
+        ...{ username, expiresAtMs },
+        isBcrypt: passwordHash.startsWith('$2'),
+      })),
+    },
   }
 }
 

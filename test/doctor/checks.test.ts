@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Finding, KernelFacts, TlsFacts, TransportFacts } from '../../src/doctor/contract.ts'
 import { checkKernel } from '../../src/doctor/kernel.ts'
+import { checkPasswords } from '../../src/doctor/passwords.ts'
 import { checkTls } from '../../src/doctor/tls.ts'
 import { checkTransport } from '../../src/doctor/transport.ts'
 
@@ -95,5 +96,29 @@ describe('the check of the transport', () => {
     assert.match(check({ choice: 'node' }), /^ok .*by node$/)
     assert.match(check({ listenersForUws: 0 }), /^ok .*by node$/)
     assert.match(check({ uwsProblem: undefined }), /^ok .*by uws$/)
+  })
+})
+
+describe('the check of passwords', () => {
+  const userOf = (username: string, leftMs?: number, isBcrypt = false) => ({
+    ...{ username, isBcrypt },
+    expiresAtMs: leftMs === undefined ? undefined : nowMs + leftMs,
+  })
+
+  test('is content with argon2id that holds', () => {
+    const users = [userOf('a'), userOf('b', 15 * dayMs)]
+    assert.deepEqual(said(checkPasswords({ nowMs, users })), [
+      'ok passwords: 2 users, all argon2id',
+    ])
+  })
+
+  test('warns of each password two weeks before its end, and of bcrypt once', () => {
+    const users = [userOf('a', 13.5 * dayMs), userOf('b', 0.5 * dayMs, true), userOf('c', -1, true)]
+    assert.deepEqual(said(checkPasswords({ nowMs, users })), [
+      'warning passwords: that of a expires in 14 days',
+      'warning passwords: that of b expires in 1 day',
+      'warning passwords: that of c has expired and is refused',
+      'warning passwords: 2 of 3 are bcrypt hashes: b, c',
+    ])
   })
 })

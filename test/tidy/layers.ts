@@ -84,7 +84,11 @@ export const layers: readonly Layer[] = [
     ],
     types: [],
   },
-  { room: 'src/doctor', imports: ['src/oci', 'src/server/tls'], types: ['src/config'] },
+  {
+    room: 'src/doctor',
+    imports: ['src/oci', 'src/authenticate', 'src/server/tls'],
+    types: ['src/config'],
+  },
   {
     room: 'src/cli',
     imports: [
