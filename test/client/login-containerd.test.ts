@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { startContainerd } from '../support/engines.ts'
 import { digestsOf, layoutArchive } from '../support/images.ts'
 import { attempt, type Finished, run } from '../support/run.ts'
 import { needsRootAnd } from '../support/tools.ts'
 import {
   assertClientLogsIn,
+  describeLogins,
   type LoginClient,
   type LoginScene,
   password,
@@ -43,8 +44,8 @@ async function writeHosts(
   return hosts
 }
 
-describe('with a login', needsRootAnd('openssl', 'containerd', 'ctr'), () => {
-  const scene = useLogins()
+describeLogins(needsRootAnd('openssl', 'containerd', 'ctr'), (way) => {
+  const scene = useLogins(way)
 
   test('containerd works with --user and with a header in hosts.toml', async (t) => {
     const { dir, image } = scene

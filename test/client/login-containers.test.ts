@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { digestsOf, layoutArchive } from '../support/images.ts'
 import { attempt, type Finished, run } from '../support/run.ts'
 import { containersEnv } from '../support/scene.ts'
@@ -11,6 +11,7 @@ import { assertSameBlobs } from '../support/served.ts'
 import { needs, needsRootAnd } from '../support/tools.ts'
 import {
   assertClientLogsIn,
+  describeLogins,
   type LoginClient,
   type LoginMessages,
   password,
@@ -24,8 +25,8 @@ const messages: LoginMessages = {
   denied: /unauthorized: authentication required|authentication required/,
 }
 
-describe('with a login', needs('openssl'), () => {
-  const scene = useLogins()
+describeLogins(needs('openssl'), (way) => {
+  const scene = useLogins(way)
 
   interface Tool {
     readonly dir: string

@@ -5,13 +5,20 @@ import { once } from 'node:events'
 import { copyFile, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { startDaemon } from '../support/daemon.ts'
 import { startDockerd } from '../support/engines.ts'
 import { dockerArchive } from '../support/images.ts'
 import { needsPrivateHostAnd, openPrivateHost, type PrivateHost } from '../support/private-host.ts'
 import { attempt, type Finished, run } from '../support/run.ts'
-import { assertClientLogsIn, imageOptions, type LoginClient, useLogins } from './login-scene.ts'
+import {
+  assertClientLogsIn,
+  describeLogins,
+  imageOptions,
+  type LoginClient,
+  useLogins,
+  withTokens,
+} from './login-scene.ts'
 
 // There, from the port; a socket in a folder belongs to no network, so both hosts see it.
 const relay = `
@@ -26,8 +33,8 @@ createServer((near) => {
 }).listen(Number(port), '0.0.0.0', () => console.log('ready'))
 `
 
-describe('with a login', needsPrivateHostAnd('openssl', 'docker', 'dockerd'), () => {
-  const scene = useLogins()
+describeLogins(needsPrivateHostAnd('openssl', 'docker', 'dockerd'), (way) => {
+  const scene = useLogins(way)
 
   /** From now on `registry.test` of that host is our registry, on the same port. */
   async function lead(
@@ -93,9 +100,13 @@ describe('with a login', needsPrivateHostAnd('openssl', 'docker', 'dockerd'), ()
     }
     await assertClientLogsIn(scene, client, {
       wrongPassword: /401 Unauthorized|unauthorized/,
-      denied: /no basic auth credentials/,
-      // Offered nothing but Basic, the engine sends no request without a password.
-      publicDenied: /no basic auth credentials/,
+      ...(way === withTokens
+        ? { denied: /requested access to the resource is denied/ }
+        : {
+            denied: /no basic auth credentials/,
+            // Offered nothing but Basic, the engine sends no request without a password.
+            publicDenied: /no basic auth credentials/,
+          }),
     })
   })
 })

@@ -2,21 +2,21 @@
 // login for what is public. Method: one registry over TLS, the same round with each.
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { goTool, needsGo } from '../support/go-tools.ts'
 import { digestsOf } from '../support/images.ts'
 import { needsOpenssl } from '../support/pki.ts'
 import { attempt, type Finished } from '../support/run.ts'
 import { assertSameBlobs } from '../support/served.ts'
-import { assertClientLogsIn, useLogins } from './login-scene.ts'
+import { assertClientLogsIn, describeLogins, useLogins } from './login-scene.ts'
 
 const programs = {
   crane: 'github.com/google/go-containerregistry/cmd/crane',
   regctl: 'github.com/regclient/regclient/cmd/regctl',
 } as const
 
-describe('with a login', { skip: needsGo().skip || needsOpenssl.skip }, () => {
-  const scene = useLogins()
+describeLogins({ skip: needsGo().skip || needsOpenssl.skip }, (way) => {
+  const scene = useLogins(way)
 
   type Call = (args: readonly string[], input?: string) => Promise<Finished>
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, before } from 'node:test'
+import { after, before, describe } from 'node:test'
 import { hashPassword } from '../../workers/credentials.ts'
 import { type IdentityProvider, startIdentityProvider } from '../support/identity-provider.ts'
 import { blobPath, type Image, makeImage } from '../support/images.ts'
@@ -46,8 +46,29 @@ export interface LoginMessages {
   readonly believesAll?: true
 }
 
-function policies(idp: IdentityProvider): string {
+/** How the registry takes credentials: with every request, or for a token that is shown with them. */
+export interface LoginWay {
+  readonly title: string
+  readonly toml: string
+}
+
+export const withTokens: LoginWay = {
+  title: 'with a login, for a token of the registry',
+  toml: '[auth.token_service]\nservice = "registry.example.com"',
+}
+const ways: readonly LoginWay[] = [{ title: 'with a login', toml: '' }, withTokens]
+
+/** The same tests each way. */
+export function describeLogins(
+  options: { readonly skip: string | false },
+  body: (way: LoginWay) => void,
+): void {
+  for (const way of ways) describe(way.title, options, () => body(way))
+}
+
+function policies(idp: IdentityProvider, way: LoginWay): string {
   return `
+${way.toml}
 [auth.identity.build]
 username = "${username}"
 password = ${JSON.stringify(hashPassword(password))}
@@ -66,7 +87,7 @@ rules = [
 }
 
 /** Called in a `describe`: `public/app:v1` and `private/app:v1` are there. */
-export function useLogins(): LoginScene {
+export function useLogins(way: LoginWay): LoginScene {
   const scene = usePki()
   let idp: IdentityProvider
   let image: Image
@@ -76,7 +97,7 @@ export function useLogins(): LoginScene {
     await mkdir(join(scene.dir, 'certs'))
     await copyFile(scene.pki.serverCa.certificateFile, join(scene.dir, 'certs', 'ca.crt'))
   })
-  const product = useTlsServer(scene, () => ({ toml: policies(idp) }))
+  const product = useTlsServer(scene, () => ({ toml: policies(idp, way) }))
   before(async () => {
     for (const name of ['public/app', 'private/app']) await seed(product.get(), name, image)
   })

@@ -43,14 +43,17 @@ export function scopeAllows(scopes: readonly Scope[] | null, action: Action): bo
  */
 export function scopeRefusal(identity: Identity, action: Action): OciError {
   const detail = { action: action.kind }
-  return identity.authMethod === 'api-key'
-    ? new OciError('DENIED', { message: 'the scopes of this API key do not hold this', detail })
-    : new OciError('UNAUTHORIZED', {
-        message: 'the token is not for this',
-        headers: [challenge],
-        detail,
-        cause: new InsufficientScope(),
-      })
+  if (identity.authMethod === 'api-key') {
+    return new OciError('DENIED', { message: 'the API key has no scope for this', detail })
+  }
+  // To who has not logged in, clients show the message of the table.
+  const isKnown = identity.authMethod === 'token'
+  return new OciError('UNAUTHORIZED', {
+    ...(isKnown ? { message: 'the token has no scope for this' } : {}),
+    headers: [challenge],
+    detail,
+    cause: new InsufficientScope(),
+  })
 }
 
 /** As `scopeAllows`, for a scope action itself. */
