@@ -27,6 +27,7 @@ import { until } from '../../support/until.ts'
 
 const ok: SceneHandler = (exchange) => exchange.send(whole('ok'))
 const needsUws = needsThat(uwsProblem === undefined ? [] : [uwsProblem])
+const needsUwsAndOpenssl = needsUws.skip === false ? needsOpenssl : needsUws
 
 describe('uws: what a client cannot do', needsUws, () => {
   test('a client that asks and reads nothing cannot fill our memory', async () => {
@@ -143,7 +144,7 @@ describe('uws: crowds', needsUws, () => {
   })
 })
 
-describe('uws: what it refuses to start with', { ...needsUws, ...needsOpenssl }, () => {
+describe('uws: what it refuses to start with', needsUwsAndOpenssl, () => {
   const materials = useMaterials()
 
   const refuses = async (options: Partial<TransportOptions>, reason: RegExp): Promise<void> => {
