@@ -11,10 +11,11 @@ export function logLogin(login: LoginEvent, log: Logger): void {
   else log.warn({ login }, 'login failed')
 }
 
-/** The id of each token is told, so that it can be revoked. */
+/** The id of each token is told, so that it can be revoked; nobody's can do nothing that they could not. */
 export function logToken(token: TokenEvent, log: Logger): void {
-  if (token.result === 'issued') log.info({ token }, 'token issued')
-  else log.warn({ token }, 'token refused')
+  if (token.result === 'refused') log.warn({ token }, 'token refused')
+  else if (token.method === 'anonymous') log.debug({ token }, 'token issued')
+  else log.info({ token }, 'token issued')
 }
 
 export function logTokenAdmin(admin: TokenAdminEvent, log: Logger): void {

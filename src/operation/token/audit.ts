@@ -1,10 +1,14 @@
 // What the log is told of tokens: enough to revoke one and to ask why, never a token.
 
+import type { AuthMethod } from '../../authenticate/identity.ts'
+
 export interface TokenEvent {
   readonly result: 'issued' | 'refused'
   readonly grant: 'query' | 'password' | 'refresh-token'
   /** `jti`; null where none was issued. */
   readonly tokenId: string | null
+  /** How who asks was known. */
+  readonly method: AuthMethod
   readonly id: string | null
   readonly username: string | null
   readonly scopes: readonly string[]

@@ -255,8 +255,12 @@ function fileKeyOf({ path, pem }: TokenKeeperOptions['privateKeys'][number]): Si
   }
 }
 
-function storedKeyOf({ privateKey }: StoredSigningKey): SigningKey {
-  return signingKeyOf(privateKey)
+function storedKeyOf({ kid, privateKey }: StoredSigningKey): SigningKey {
+  try {
+    return signingKeyOf(privateKey)
+  } catch {
+    throw new StorageError('corrupt', `the signing key ${kid} cannot be read`)
+  }
 }
 
 function signingKeyOf(pem: string): SigningKey {

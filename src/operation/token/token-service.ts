@@ -87,8 +87,8 @@ export class TokenService {
     const { grant, query } = form
     const { mayBeAllowed } = caller
     // Source: RFC 6749 §2.3: one way to authenticate in one request.
-    const { authMethod, certificate } = caller.identity
-    if (authMethod !== 'anonymous' && authMethod !== 'mtls') {
+    const { authMethod: method, certificate } = caller.identity
+    if (method !== 'anonymous' && method !== 'mtls') {
       const message = 'log in by the form or by the header, not by both'
       throw new OciError('REQUEST_INVALID', { message })
     }
@@ -99,7 +99,7 @@ export class TokenService {
     const renewal = await this.#options.refreshTokens.use(form.refreshToken)
     if (renewal.problem !== undefined) {
       const { problem: reason, id: refreshId, username } = renewal
-      this.#tell({ ...{ result: 'refused', grant, refreshId, username, reason } }, query)
+      this.#tell({ ...{ result: 'refused', grant, method, refreshId, username, reason } }, query)
       throw unauthorized('the refresh token is not valid')
     }
     const { user, token: refreshToken } = renewal
@@ -132,10 +132,11 @@ export class TokenService {
     const { grant, query, identity, mayBeAllowed } = request
     const scopes = grantedScopes(query.scopes, identity, mayBeAllowed)
     const { text, tokenId, issuedAt, expiresAt } = this.#sign(identity, bearer, scopes)
-    const { id, username } = identity
+    const { id, username, authMethod: method } = identity
     const texts = scopes.map(scopeText)
     const refreshId = refreshToken?.id ?? null
-    this.#tell({ result: 'issued', grant, tokenId, id, username, scopes: texts, refreshId }, query)
+    const told = { tokenId, method, id, username, scopes: texts, refreshId }
+    this.#tell({ result: 'issued', grant, ...told }, query)
     return whole(tokenHeaders, {
       token: text,
       access_token: text,
@@ -196,7 +197,7 @@ export class TokenService {
   }
 
   #tell(
-    event: Partial<TokenEvent> & Pick<TokenEvent, 'result' | 'grant'>,
+    event: Partial<TokenEvent> & Pick<TokenEvent, 'result' | 'grant' | 'method'>,
     query: TokenQuery,
   ): void {
     this.#options.onEvent({

@@ -1,12 +1,15 @@
 // What the tests of tokens start from: keys, a state that is written by hand, contents of tokens.
+import assert from 'node:assert/strict'
 import { createHash, createPrivateKey, type KeyObject, verify } from 'node:crypto'
 import type { BasicUser } from '../../../src/authenticate/basic.ts'
 import { claimsOf, type TokenContents } from '../../../src/authenticate/token/claims.ts'
-import type {
-  RegistryTokens,
-  TokenKey,
-  TokenSnapshot,
-  TokenState,
+import {
+  RegistryTokenRefusal,
+  type RegistryTokens,
+  type TokenKey,
+  type TokenProblem,
+  type TokenSnapshot,
+  type TokenState,
 } from '../../../src/authenticate/token/contract.ts'
 import { createUserDirectory } from '../../../src/authenticate/token/directory.ts'
 import { publicKeyOf, signToken } from '../../../src/authenticate/token/jwt.ts'
@@ -15,6 +18,8 @@ import {
   type VerifyTokenSignature,
 } from '../../../src/authenticate/token/registry-tokens.ts'
 import type { ClientCertificate } from '../../../src/http/client-certificate.ts'
+import { OciError } from '../../../src/oci/error.ts'
+import { parseScope, type Scope } from '../../../src/oci/scope.ts'
 
 export const nowMs = 1_700_000_000_000
 export const nowSeconds: number = nowMs / 1000
@@ -144,4 +149,33 @@ export function contents(parts: Partial<TokenContents> = {}): TokenContents {
 
 export function token(parts: Partial<TokenContents> = {}, key: KeyObject = signingKey): string {
   return signToken(claimsOf(contents(parts)), publicKeyOf(key).kid, key)
+}
+
+export function scope(text: string): Scope {
+  const parsed = parseScope(text, 'patterns')
+  assert.ok(parsed, text)
+  return parsed
+}
+
+/** The problem that it is refused with, or undefined. */
+export async function refusedFor(
+  text: string,
+  options: SceneOptions = {},
+): Promise<TokenProblem | undefined> {
+  return problemOf(newScene(options), text)
+}
+
+export async function problemOf(
+  scene: Scene,
+  text: string,
+  username?: string,
+): Promise<TokenProblem | undefined> {
+  try {
+    const verified = await scene.tokens.verify(text, username)
+    return scene.tokens.problem(verified, undefined)
+  } catch (error) {
+    assert.ok(error instanceof OciError && error.status === 401, String(error))
+    assert.ok(error.cause instanceof RegistryTokenRefusal)
+    return error.cause.problem
+  }
 }

@@ -42,7 +42,8 @@ test('the answer is that of the Docker token specification', async () => {
   assert.deepEqual(verified.identity.scopes, [scope('repository:a/b:pull,push')])
   assert.deepEqual(scene.events, [
     {
-      ...{ result: 'issued', grant: 'query', tokenId: jti, id: 'build', username: 'ci' },
+      ...{ result: 'issued', grant: 'query', tokenId: jti },
+      ...{ method: 'basic', id: 'build', username: 'ci' },
       ...{ scopes: ['repository:a/b:pull,push'], clientId: 'docker' },
       ...{ refreshId: null, reason: null },
     },

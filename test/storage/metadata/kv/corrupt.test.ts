@@ -24,6 +24,13 @@ const image = manifest('image', { blobs: [layer], tags: [latest] })
 const signature = referrer('signature', image.digest)
 const session = upload()
 
+const ends = { createdAtMs: now, expiresAtMs: lease }
+const key = { id: 'a', name: 'ci', secretSha256: 'b'.repeat(64), scopes: [], ...ends }
+const refresh = {
+  ...{ id: 'c', secretSha256: 'd'.repeat(64), username: 'ci', userVersion: 'v' },
+  ...ends,
+}
+
 /** Which tree is spoilt, and what then asks for it. */
 const readers: readonly (readonly [string, (store: KeyValueMetadataStore) => unknown])[] = [
   ['r!library/app!t', (store) => store.readTag(app, latest)],
@@ -36,6 +43,12 @@ const readers: readonly (readonly [string, (store: KeyValueMetadataStore) => unk
   ['u', (store) => store.listUploads({ limit: 9 })],
   ['r!library/app!n', (store) => store.deleteManifest(app, image.digest, now, lease)],
   ['b', (store) => store.putManifest(manifest('next', { blobs: [layer] }))],
+  ['k', (store) => store.readTokenState()],
+  ['x!t', (store) => store.readTokenState()],
+  ['x!u', (store) => store.readTokenState()],
+  ['j', (store) => store.readTokenState()],
+  ['f', (store) => store.listRefreshTokens()],
+  ['f', (store) => store.readRefreshToken(refresh.secretSha256)],
 ]
 
 const spoilt = [
@@ -59,6 +72,11 @@ async function filled(): Promise<MemoryKeyValueStore> {
   await store.putManifest(image)
   await store.putManifest(signature)
   await store.createUpload(session)
+  await store.createApiKey(key, 9)
+  await store.revokeToken(session.id, now, lease, 9)
+  await store.revokeUser('bob', now, lease)
+  await store.putSigningKey({ kid: 'k', privateKey: 'p', createdAtMs: now }, undefined)
+  await store.createRefreshToken(refresh, 9)
   return records
 }
 
