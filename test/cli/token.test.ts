@@ -57,7 +57,7 @@ describe('with a server', () => {
 
   async function asks(status: number, body: unknown, ...args: readonly string[]) {
     answer = { status, body }
-    const ran = await run(...args)
+    const ran = await run('-c', join(folder, 'config.toml'), ...args)
     return { ...ran, asked: asked.splice(0) }
   }
 
