@@ -146,6 +146,11 @@ export function refreshTokenKey(secretSha256: string): string {
   return `f!${secretSha256}`
 }
 
+/** Those whose SHA-256 begins so. */
+export function refreshTokensFrom(start: string): KeyRange {
+  return { start: refreshTokenKey(start), end: `${refreshTokenKey(start)}g` }
+}
+
 /** Below it are the refresh tokens of the user. */
 export function ownedRefreshTokensPrefix(username: string): string {
   return `o!${hash('sha256', username)}`

@@ -17,6 +17,7 @@ import {
   ownedRefreshTokensPrefix,
   present,
   refreshTokenKey,
+  refreshTokensFrom,
   refreshTokensPrefix,
   revocationKey,
   revocationsPrefix,
@@ -154,9 +155,9 @@ export function listRefreshTokens(reader: KeyValueReader): StoredRefreshToken[] 
 }
 
 export function removeRefreshToken(transaction: KeyValueTransaction, id: string): boolean {
-  const token = listRefreshTokens(transaction).find((each) => each.id === id)
-  if (token === undefined) return false
-  dropRefreshToken(transaction, token)
+  const [entry] = transaction.entries({ ...refreshTokensFrom(id), limit: 1 })
+  if (entry === undefined) return false
+  dropRefreshToken(transaction, decodeRefreshToken(entry.value, entry.key))
   return true
 }
 
