@@ -115,9 +115,10 @@ describe('looking again at a client certificate', needsOpenssl, () => {
     const leaf = await intermediate.clientCertificate()
     const other = await trusting([await pki.authority('Other CA')])
     await withPeers(leaf, plain, (full, resumed) => {
+      assert.equal(resumed.issuerCertificate, undefined)
+      if (!showsChain) return assertUnknown(full)
       assert.equal(certificateRefusal(full, plain, Date.now()), undefined)
       assert.match(certificateRefusal(full, other, Date.now()) ?? '', /its issuer leads to no CA/)
-      assert.equal(resumed.issuerCertificate, undefined)
     })
   })
 
@@ -127,11 +128,19 @@ describe('looking again at a client certificate', needsOpenssl, () => {
     const other = await trusting([await pki.authority('Other CA')])
     const withRoot = { ...leaf, bundlePem: leaf.bundlePem + pki.clientCa.pem }
     await withPeers(withRoot, plain, (full) => {
+      if (!showsChain) return assertUnknown(full)
       assert.equal(full.issuerCertificate?.issuerCertificate?.raw.length, rootLength())
       assert.equal(certificateRefusal(full, plain, Date.now()), undefined)
       assert.match(certificateRefusal(full, other, Date.now()) ?? '', /its issuer leads to no CA/)
     })
   })
+
+  // From version 24 on Node shows the leaf alone: what it cannot look at again, the check refuses.
+  const showsChain = Number.parseInt(process.versions.node, 10) < 24
+  function assertUnknown(full: X509Certificate): void {
+    assert.equal(full.issuerCertificate, undefined)
+    assert.match(certificateRefusal(full, plain, Date.now()) ?? '', /its issuer is not known here/)
+  }
 
   function rootLength(): number {
     return new X509Certificate(pki.clientCa.pem).raw.length
