@@ -198,6 +198,10 @@ describe('an API key', () => {
     const verified = await scene.tokens.verify(token({ bearer }))
     assert.equal(verified.identity.username, 'key:deploy')
     assert.equal(scene.tokens.problem(verified, undefined), undefined)
+    // The token itself would be good for longer.
+    scene.now = robot.expiresAtMs
+    assert.equal(scene.tokens.problem(verified, undefined), 'expired')
+    scene.now = nowMs
     scene.state.current = emptySnapshot
     assert.equal(scene.tokens.problem(verified, undefined), 'revoked')
   })
