@@ -16,10 +16,18 @@ export type OpenRoot = typeof open
 // Address space, not memory or disk; beyond it the map grows by being mapped anew.
 const mapSizeAtStart = 16 * 1024 ** 3
 
+/**
+ * When a commit is synced. `behind`: after it can be read, while the next one is written. `within`: as a
+ * part of it. Several processes need `within`: LMDB in this package takes the death of a process that
+ * syncs behind a commit for the death of a writer, and turns the count of transactions back while
+ * another process writes, whose acknowledged commit is then written over (lmdb 3.5.6, mdb_mutex_failed).
+ */
+export type Syncing = 'behind' | 'within' | 'never'
+
 /** `openRoot` is that of the package; tests pass one whose writes fail. */
 export function openDatabases(
   path: string,
-  durability: 'fsync' | 'none',
+  syncing: Syncing,
   openRoot: OpenRoot = open,
 ): Databases {
   mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -30,8 +38,8 @@ export function openDatabases(
     maxDbs: 4,
     mapSize: mapSizeAtStart,
     permissionsMode: 0o600,
-    noSync: durability === 'none',
-    overlappingSync: durability === 'fsync',
+    noSync: syncing === 'never',
+    overlappingSync: syncing === 'behind',
     // We batch ourselves; the package's own batching leaves a promise without a handler behind when a
     // commit fails, which would end the process.
     eventTurnBatching: false,
@@ -39,7 +47,7 @@ export function openDatabases(
   const root = openRoot(options)
   const records = root.openDB<string, string>('records', { encoding: 'string' })
   const bodies = root.openDB<Uint8Array, string>('bodies', { encoding: 'binary' })
-  if (durability === 'fsync') for (const folder of [path, dirname(path)]) syncFolder(folder)
+  if (syncing !== 'never') for (const folder of [path, dirname(path)]) syncFolder(folder)
   return { root, records, bodies }
 }
 

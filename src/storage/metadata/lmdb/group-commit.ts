@@ -3,7 +3,7 @@
 import { StorageError } from '../../error.ts'
 import { BufferedTransaction, type WriteTarget } from '../kv/buffered.ts'
 import type { Durability, KeyValueReader, KeyValueTransaction } from '../kv/contract.ts'
-import { type Databases, writeTarget } from './databases.ts'
+import { type Databases, type Syncing, writeTarget } from './databases.ts'
 import { storageFault } from './fault.ts'
 import { CommitWatch, type Writer } from './visibility.ts'
 
@@ -11,7 +11,7 @@ export interface GroupCommitOptions {
   readonly databases: Databases
   readonly reader: KeyValueReader
   readonly path: string
-  readonly durability: 'fsync' | 'none'
+  readonly syncing: Syncing
   /** Throws where this process may not write any more. Runs inside every transaction. */
   readonly checkHolder: () => void
   readonly onNotice: (notice: string) => void
@@ -113,7 +113,7 @@ export class GroupCommit {
       })
       // Asked for before anything is awaited, so that it is the sync of this commit and not of a later one.
       const flushed =
-        this.#options.durability === 'none' ? undefined : root.flushed.then(undefined, () => {})
+        this.#options.syncing === 'behind' ? root.flushed.then(undefined, () => {}) : undefined
       await committed
       settleVisible(batch)
       await flushed

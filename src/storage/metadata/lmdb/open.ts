@@ -7,7 +7,13 @@ import { BufferedTransaction } from '../kv/buffered.ts'
 import type { Durability, KeyValueStore, KeyValueTransaction } from '../kv/contract.ts'
 import { formatKey } from '../kv/keys.ts'
 import { KeyValueMetadataStore } from '../kv/store.ts'
-import { type Databases, type OpenRoot, openDatabases, writeTarget } from './databases.ts'
+import {
+  type Databases,
+  type OpenRoot,
+  openDatabases,
+  type Syncing,
+  writeTarget,
+} from './databases.ts'
 import { storageFault } from './fault.ts'
 import { GroupCommit } from './group-commit.ts'
 import { LmdbReader } from './reader.ts'
@@ -68,7 +74,7 @@ export async function openLmdb(
   const lock = new StoreLock({ path, sharing, identity: ownIdentity(), now, random, startTimeOf })
   let databases: Databases | undefined
   try {
-    databases = openDatabases(path, options.durability, options.openRoot)
+    databases = openDatabases(path, syncingOf(options), options.openRoot)
     enter(databases, new LmdbReader(databases, path), lock, onNotice)
   } catch (cause) {
     await databases?.root.close()
@@ -76,6 +82,11 @@ export async function openLmdb(
   }
   databases.root.readerCheck()
   return { databases, store: new LmdbKeyValueStore(databases, lock, options) }
+}
+
+function syncingOf({ durability, sharing }: LmdbOptions): Syncing {
+  if (durability === 'none') return 'never'
+  return sharing === 'exclusive' ? 'behind' : 'within'
 }
 
 function enter(
@@ -118,7 +129,7 @@ class LmdbKeyValueStore implements KeyValueStore {
   #closing: Promise<void> | undefined
 
   constructor(databases: Databases, lock: StoreLock, options: LmdbOptions) {
-    const { path, durability, sharing, onNotice = () => {}, stallAfterMs = 30_000 } = options
+    const { path, sharing, onNotice = () => {}, stallAfterMs = 30_000 } = options
     const reader = new LmdbReader(databases, path)
     this.reader = reader
     this.#root = databases.root
@@ -128,7 +139,7 @@ class LmdbKeyValueStore implements KeyValueStore {
       databases,
       reader,
       path,
-      durability,
+      syncing: syncingOf(options),
       checkHolder: () => lock.check(reader),
       onNotice,
       stallAfterMs,
