@@ -39,7 +39,9 @@ export function openDatabases(
     mapSize: mapSizeAtStart,
     permissionsMode: 0o600,
     noSync: syncing === 'never',
-    overlappingSync: syncing === 'behind',
+    // The default, `behind`, is not asked for: the package would refuse it, before we can say why, where
+    // this process has the store open in another way already.
+    ...(syncing === 'within' ? { overlappingSync: false } : {}),
     // We batch ourselves; the package's own batching leaves a promise without a handler behind when a
     // commit fails, which would end the process.
     eventTurnBatching: false,
