@@ -59,15 +59,21 @@ export const REPOSITORY = 'bench/image'
 export const EMPTY: Content = { repository: REPOSITORY, blobs: [], manifests: [] }
 export const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 
-function descriptor(mediaType: string, blob: Payload): object {
-  return { mediaType, digest: blob.digest, size: blob.size }
+function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
-/** An image of one config and seven small layers; its manifest has about 1.2 kB, as real ones do. */
-export function smallImage(): Content {
-  const source = new PayloadSource(8 * KIB)
-  const [config, ...layers] = Array.from({ length: 8 }, () => source.next())
-  if (config === undefined) throw new Error('an image needs a config')
+/** A unique blob of any size that is hashed as a whole. Units: bytes. */
+export function smallPayload(size: number): Payload {
+  const bytes = randomBytes(size)
+  return { digest: digestOf(bytes), size, blocks: [bytes] }
+}
+
+function descriptor(mediaType: string, { digest, size }: Payload): object {
+  return { mediaType, digest, size }
+}
+
+export function imageManifest(tag: string, config: Payload, layers: readonly Payload[]): Manifest {
   const bytes = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
@@ -76,9 +82,21 @@ export function smallImage(): Content {
       layers: layers.map((it) => descriptor('application/vnd.oci.image.layer.v1.tar+gzip', it)),
     }),
   )
-  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-  const manifest: Manifest = { tag: 'latest', digest, mediaType: MANIFEST_TYPE, bytes }
+  return { tag, digest: digestOf(bytes), mediaType: MANIFEST_TYPE, bytes }
+}
+
+/** One image under the tag `latest`. */
+export function imageOf(config: Payload, layers: readonly Payload[]): Content {
+  const manifest = imageManifest('latest', config, layers)
   return { repository: REPOSITORY, blobs: [config, ...layers], manifests: [manifest] }
+}
+
+/** An image of one config and seven small layers; its manifest has about 1.2 kB, as real ones do. */
+export function smallImage(): Content {
+  const source = new PayloadSource(8 * KIB)
+  const [config, ...layers] = Array.from({ length: 8 }, () => source.next())
+  if (config === undefined) throw new Error('an image needs a config')
+  return imageOf(config, layers)
 }
 
 /** One blob of `size` bytes and no manifest. */

@@ -3,7 +3,15 @@
 
 import type { Content } from './content.ts'
 
-export type ReferenceName = 'nginx-static' | 'docker-registry' | 'null-sink' | 'openssl-sha256'
+export type ReferenceName =
+  | 'nginx-static'
+  | 'bare-uws'
+  | 'docker-registry'
+  | 'zot'
+  | 'distribution'
+  | 'angos'
+  | 'null-sink'
+  | 'openssl-sha256'
 export type SubjectName = 'keelson' | ReferenceName
 
 /**
@@ -11,6 +19,16 @@ export type SubjectName = 'keelson' | ReferenceName
  * TLS with client certificates. Keelson takes its node-tls transport for the last two.
  */
 export type Edge = 'plain' | 'tls' | 'optional' | 'mtls'
+
+/**
+ * What stands before every request. `open`: one rule that allows all, no access log. The others:
+ * ten CEL rules, access log and metrics on, and clients that are nobody, show a password (argon2id)
+ * or a registry token. References are open always.
+ */
+export type Guard = 'open' | 'anonymous' | 'basic' | 'bearer'
+
+/** `one`: the server has a core for itself and the load another. `all`: neither is pinned. */
+export type Cores = 'one' | 'all'
 
 /** What a client needs to talk TLS with a server. Paths of PEM files. */
 export interface Credentials {
@@ -34,6 +52,8 @@ export interface Origin {
   readonly port: number
   /** Undefined for plain HTTP. */
   readonly credentials: Credentials | undefined
+  /** The value of the Authorization header that its clients send, if any. */
+  readonly authorization?: string
 }
 
 /** Where the store of a server lives: a disk file system, or tmpfs. */
@@ -58,14 +78,20 @@ export interface DriverResult {
 export interface Round extends DriverResult {
   readonly figure: number
   readonly driver: string
+  /** Other figures of this round, by names that end in their units. */
+  readonly beside?: Readonly<Record<string, number>>
 }
 
 export interface Server extends Origin {
   readonly kind: 'server'
   readonly name: SubjectName
   readonly pid: number
-  /** Tree whose `data` files may be deleted between rounds of a push scenario. */
+  /** Tree whose files of pushed bytes may be deleted between rounds of a push scenario. */
   readonly blobRoot: string | undefined
+  /** Tree with the files that it serves, where there is no `blobRoot`. */
+  readonly contentRoot?: string
+  /** Which of those files; the ones named `data` by default. */
+  readonly isBlob?: (path: string) => boolean
   readonly load: (content: Content) => Promise<void>
   readonly stop: () => Promise<void>
 }
@@ -83,6 +109,12 @@ export interface StartContext {
   readonly serverCores: string | undefined
   /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined
+  /** Default `open`. */
+  readonly guard?: Guard
+  /** Of `server.processes`; default 1. */
+  readonly processes?: number
+  /** TOML that comes last in Keelson's configuration: tables of a scenario's own. */
+  readonly settings?: string
 }
 
 export interface Subject {
@@ -106,16 +138,29 @@ export type Expectation =
       /** Compare the work done per CPU-second of the servers: where the load core is the limit. */
       readonly perCpu?: true
     }
-  | { readonly atMost: number }
+  | {
+      readonly atMost: number
+      /** Or so many times the median of a figure of `Round.beside`, whichever is more. */
+      readonly orTimes?: { readonly beside: string; readonly factor: number }
+    }
+  /** A figure by itself, in the unit of the scenario. */
+  | { readonly figureAtLeast: number }
 
 export interface Scenario {
   readonly name: string
   /** One question, as the report prints it. */
   readonly asks: string
-  readonly unit: 'req/s' | 'conn/s' | 'MB/s' | 'push/s' | 'MiB'
+  readonly unit: 'req/s' | 'conn/s' | 'MB/s' | 'push/s' | 'MiB' | 'ms'
   readonly edge: Edge
   /** Of the servers' certificate; P-256 by default. */
   readonly key?: 'rsa'
+  /** Default `open`. */
+  readonly guard?: Guard
+  /** Default `one`. */
+  readonly cores?: Cores
+  /** Default 1. */
+  readonly processes?: number
+  readonly settings?: string
   readonly stores: readonly StoreKind[]
   readonly references: readonly ReferenceName[]
   /** Loaded into each server once, off the clock. */

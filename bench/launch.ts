@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { startServer, stopServer, untilReady } from './children.ts'
 import type { Origin, Server, StartContext, Subject, TlsFiles } from './contract.ts'
 import { answers, freePort } from './free-port.ts'
+import { authorizationFor, guardTables } from './guard.ts'
 import { pushContent, verifyContent } from './load/seed.ts'
 
 /** The program under test: `bin/keelson` of the clone, or of another build to compare with. */
@@ -32,17 +33,17 @@ function tlsSection(tls: TlsFiles | undefined): string {
   return `${lines.join('\n')}\n`
 }
 
-function configuration(root: string, port: number, tls: TlsFiles | undefined): string {
+function configuration(root: string, port: number, context: StartContext): string {
+  const { guard = 'open', processes = 1, settings = '', tls } = context
   return `[server]
 bind_address = "127.0.0.1"
 port = ${port}
+processes = ${processes}
 ${tlsSection(tls)}
 [blob_store.fs]
 root_dir = ${JSON.stringify(root)}
-
-[global.access_policy]
-default = "allow"
-`
+${guardTables(guard)}
+${settings}`
 }
 
 /**
@@ -51,19 +52,22 @@ default = "allow"
  * Errors: Error with the end of its log when it does not serve within 30 s.
  */
 export async function startKeelson(
-  { directory, serverCores, tls }: StartContext,
+  context: StartContext,
   command: readonly string[] = programCommand(),
 ): Promise<Server> {
+  const { directory, serverCores, tls } = context
   const port = await freePort()
-  const origin: Origin = { port, credentials: tls?.credentials }
+  const bare: Origin = { port, credentials: tls?.credentials }
   const root = join(directory, 'store')
   const blobRoot = join(root, 'blobs')
   const configFile = join(directory, 'keelson.toml')
   const logFile = join(directory, 'log')
   mkdirSync(root, { recursive: true })
-  writeFileSync(configFile, configuration(root, port, tls))
+  writeFileSync(configFile, configuration(root, port, context))
   const child = startServer(serverCores, [...command, '-c', configFile, 'server'], logFile)
-  await untilReady(child, logFile, () => answers(origin))
+  await untilReady(child, logFile, () => answers(bare))
+  const authorization = await authorizationFor(context.guard ?? 'open', bare)
+  const origin: Origin = authorization === undefined ? bare : { ...bare, authorization }
   return {
     kind: 'server',
     name: 'keelson',

@@ -13,7 +13,7 @@ import { keelsonProgram, startKeelson } from './launch.ts'
 import { choosePlacement, moveToLoadCore } from './machine.ts'
 import { recordPerf, summarizePerf } from './perf-summary.ts'
 import { type CpuProfile, summarizeThread, timesByFrame } from './profile-summary.ts'
-import { tlsFilesFor } from './tls-files.ts'
+import { startContextOf } from './start-context.ts'
 import { cpuSeconds, threadCpuSeconds } from './usage.ts'
 import { findBases, makeDirectory } from './workspace.ts'
 
@@ -57,10 +57,9 @@ async function open(options: ProfileOptions): Promise<Session> {
   const flags = perf
     ? ['--perf-basic-prof', '--interpreted-frames-native-stack']
     : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-interval=${SAMPLE_US}`]
-  const { serverCores, loadCores } = placement
-  const tls = await tlsFilesFor(scenario)
+  const loadCores = scenario.cores === 'all' ? undefined : placement.loadCores
   const command = [process.execPath, ...flags, keelsonProgram()]
-  const server = await startKeelson({ directory, serverCores, tls }, command)
+  const server = await startKeelson(await startContextOf(scenario, placement, directory), command)
   const content = scenario.content()
   await server.load(content)
   const context: RoundContext = { seconds, connections: 32, loadCores }

@@ -3,9 +3,19 @@
 
 import { SUBJECTS } from './catalogue.ts'
 import { type Content, KIB } from './content.ts'
-import type { Gauge, Round, Scenario, Server, StoreKind, SubjectName } from './contract.ts'
+import type {
+  Cores,
+  Gauge,
+  Guard,
+  Round,
+  Scenario,
+  Server,
+  StoreKind,
+  SubjectName,
+} from './contract.ts'
 import type { Placement } from './machine.ts'
 import type { BenchOptions } from './options.ts'
+import { type RuntimeFlags, runtimeFlags } from './runtime-flags.ts'
 import { tlsFilesFor } from './tls-files.ts'
 import { cpuSeconds, peakRssBytes } from './usage.ts'
 import { freeBytes, makeDirectory, reclaim, remove, type StoreBases } from './workspace.ts'
@@ -22,6 +32,8 @@ export interface SubjectResult {
   readonly peakRssBytes: number | undefined
   /** Why this subject has no (or fewer) rounds. */
   readonly problem: string | undefined
+  /** Of servers that are programs of Node. */
+  readonly flags?: RuntimeFlags
 }
 
 export interface ScenarioResult {
@@ -31,6 +43,8 @@ export interface ScenarioResult {
   readonly store: StoreKind
   readonly subjects: readonly SubjectResult[]
   readonly skipped: string | undefined
+  /** How Keelson ran, beyond its defaults. */
+  readonly setUp?: Readonly<{ guard: Guard; cores: Cores; processes: number; settings: string }>
 }
 
 export interface RunContext {
@@ -44,25 +58,27 @@ export interface RunContext {
 export const NOT_INSTALLED = 'not installed'
 
 /** A subject while its scenario runs. */
-interface Entrant {
+export interface Entrant {
   readonly name: SubjectName
   readonly directory: string
   readonly rounds: (MeasuredRound | undefined)[]
   running: Server | Gauge | undefined
   problem: string | undefined
+  flags?: RuntimeFlags | undefined
 }
 
 // Yardsticks of the load side need no long rounds.
 const YARDSTICK_SECONDS = 1
-// V8 is still compiling hot functions after one second of small pushes.
-const WARM_UP_SECONDS = 2
+// In the first seconds of small pushes V8 spends a quarter of its time on compiling.
+const WARM_UP_SECONDS = { reads: 2, writes: 5 } as const
 
 function chooseSubjects(scenario: Scenario, options: BenchOptions): readonly SubjectName[] {
   const all: SubjectName[] = ['keelson', ...scenario.references]
   return options.subjects.length === 0 ? all : all.filter((it) => options.subjects.includes(it))
 }
 
-async function admit(
+/** Start a subject and load it; what fails is its `problem`. */
+export async function admit(
   name: SubjectName,
   scenario: Scenario,
   store: StoreKind,
@@ -77,10 +93,15 @@ async function admit(
     return entrant
   }
   try {
-    const { serverCores } = run.placement
+    const { cores = 'one', guard = 'open', processes = 1, settings = '' } = scenario
+    const serverCores = cores === 'one' ? run.placement.serverCores : undefined
     const tls = await tlsFilesFor(scenario)
-    entrant.running = await subject.start({ directory, serverCores, tls })
-    if (entrant.running.kind === 'server') await entrant.running.load(content)
+    const context = { directory, serverCores, tls, guard, processes, settings }
+    entrant.running = await subject.start(context)
+    if (entrant.running.kind === 'server') {
+      entrant.flags = runtimeFlags(entrant.running.pid)
+      await entrant.running.load(content)
+    }
   } catch (cause) {
     await withdraw(entrant, cause)
   }
@@ -94,7 +115,8 @@ async function withdraw(entrant: Entrant, cause: unknown): Promise<void> {
   entrant.running = undefined
 }
 
-async function measure(
+/** One round of `seconds`; undefined, and a `problem`, where it fails. */
+export async function measure(
   entrant: Entrant,
   scenario: Scenario,
   content: Content,
@@ -107,10 +129,11 @@ async function measure(
     if (running.kind === 'gauge') {
       return { ...(await running.measure(YARDSTICK_SECONDS)), cpuSeconds: undefined }
     }
-    if (scenario.writes && running.blobRoot !== undefined) await reclaim(running.blobRoot)
+    if (scenario.writes && running.blobRoot !== undefined)
+      await reclaim(running.blobRoot, running.isBlob)
     const length = running.name === 'null-sink' ? YARDSTICK_SECONDS : seconds
     const { connections } = run.options
-    const { loadCores } = run.placement
+    const loadCores = scenario.cores === 'all' ? undefined : run.placement.loadCores
     const before = cpuSeconds(running.pid)
     const round = await scenario.round(running, content, {
       ...{ seconds: length, connections, loadCores },
@@ -130,7 +153,8 @@ async function runRounds(
 ): Promise<void> {
   const { rounds, seconds } = run.options
   if (scenario.warmUp) {
-    for (const entrant of entrants) await measure(entrant, scenario, content, WARM_UP_SECONDS, run)
+    const warmUpSeconds = WARM_UP_SECONDS[scenario.writes ? 'writes' : 'reads']
+    for (const entrant of entrants) await measure(entrant, scenario, content, warmUpSeconds, run)
   }
   for (let round = 0; round < Math.min(rounds, scenario.roundsMax); round++) {
     // Each round starts with another subject, so that none always follows the same neighbour.
@@ -148,13 +172,14 @@ async function runRounds(
   }
 }
 
-async function dismiss(entrant: Entrant): Promise<SubjectResult> {
-  const { name, rounds, running, problem, directory } = entrant
+/** Stop the subject and remove what it stored. */
+export async function dismiss(entrant: Entrant): Promise<SubjectResult> {
+  const { name, rounds, running, problem, directory, flags } = entrant
   const server = running?.kind === 'server' ? running : undefined
   const peak = server === undefined ? undefined : peakRssBytes(server.pid)
   await server?.stop()
   remove(directory)
-  return { name, rounds, peakRssBytes: peak, problem }
+  return { name, rounds, peakRssBytes: peak, problem, ...(flags === undefined ? {} : { flags }) }
 }
 
 /** Run `scenario`; what cannot run is reported in the result, not thrown. */
@@ -184,5 +209,7 @@ export async function runScenario(
     if (entrant.problem !== undefined) run.say(`  ${entrant.name}: ${entrant.problem}`)
     subjects.push(await dismiss(entrant))
   }
-  return { name, asks, unit, store, subjects, skipped }
+  const { guard = 'open', cores = 'one', processes = 1, settings = '' } = scenario
+  const setUp = { guard, cores, processes, settings }
+  return { name, asks, unit, store, subjects, skipped, setUp }
 }

@@ -9,7 +9,7 @@ import {
   REPOSITORY,
   smallImage,
 } from './content.ts'
-import type { Expectation, Scenario } from './contract.ts'
+import type { Cores, Expectation, Guard, ReferenceName, Scenario } from './contract.ts'
 import { pull, push } from './load/drive.ts'
 import type { PushFlow } from './load/push.ts'
 import { requestRate } from './load/request-rate.ts'
@@ -28,29 +28,43 @@ function firstBlob(content: Content): { readonly digest: string; readonly size: 
   return blob
 }
 
-/** The path of the first blob, or of the first manifest by tag or digest. */
-export function targetPath(content: Content, target: 'tag' | 'digest' | 'blob'): string {
+/** What is asked for: the first manifest by tag or digest, the first blob, or a list. */
+export type Target = 'ping' | 'tag' | 'digest' | 'blob' | 'tags'
+
+export function targetPath(content: Content, target: Target): string {
   const base = `/v2/${content.repository}`
+  if (target === 'ping') return '/v2/'
+  if (target === 'tags') return `${base}/tags/list`
   if (target === 'blob') return `${base}/blobs/${firstBlob(content).digest}`
   return `${base}/manifests/${firstManifest(content)[target]}`
 }
 
 // docker-registry hides OCI manifests from clients that do not ask for them.
-export function targetHeaders(target: 'tag' | 'digest' | 'blob'): readonly string[] {
-  return target === 'blob' ? [] : [`Accept: ${MANIFEST_TYPE}`]
+export function targetHeaders(target: Target): readonly string[] {
+  return target === 'tag' || target === 'digest' ? [`Accept: ${MANIFEST_TYPE}`] : []
 }
 
 export interface RequestScenario {
   readonly name: string
   readonly asks: string
   readonly method: 'GET' | 'HEAD'
-  readonly target: 'tag' | 'digest' | 'blob'
+  readonly target: Target
+  /** The client has the manifest already and says so: 304. */
+  readonly isKnown?: true
   readonly edge: 'plain' | 'tls'
+  /** Default `open`. */
+  readonly guard?: Guard
+  /** Default `one`. */
+  readonly cores?: Cores
+  /** Default 1. */
+  readonly processes?: number
+  /** Default all that can answer it. */
+  readonly references?: readonly ReferenceName[]
   readonly expected: readonly Expectation[]
 }
 
-// Its TLS is that of Go, which is no yardstick for ours.
-const PLAIN_ONLY = ['docker-registry'] as const
+// Their TLS is that of Go or Rust, which is no yardstick for ours.
+const PLAIN_ONLY: readonly ReferenceName[] = ['docker-registry', 'zot', 'distribution', 'angos']
 
 /** How many of one small request per second, with wrk. */
 export function requestScenario(wanted: RequestScenario): Scenario {
@@ -59,14 +73,21 @@ export function requestScenario(wanted: RequestScenario): Scenario {
     asks: wanted.asks,
     unit: 'req/s',
     edge: wanted.edge,
+    guard: wanted.guard ?? 'open',
+    cores: wanted.cores ?? 'one',
+    processes: wanted.processes ?? 1,
     stores: ['disk'],
-    references: ['nginx-static', ...(wanted.edge === 'plain' ? PLAIN_ONLY : [])],
+    references: wanted.references ?? [
+      ...(['nginx-static', 'bare-uws'] as const),
+      ...(wanted.edge === 'plain' ? PLAIN_ONLY : []),
+    ],
     content: smallImage,
     round: (server, content, context) => {
-      const { method, target } = wanted
+      const { method, target, isKnown = false } = wanted
       const path = targetPath(content, target)
-      const headers = targetHeaders(target)
-      return requestRate(server, { method, path, status: 200, headers }, context)
+      const known = isKnown ? [`If-None-Match: "${firstManifest(content).digest}"`] : []
+      const headers = [...targetHeaders(target), ...known]
+      return requestRate(server, { method, path, status: isKnown ? 304 : 200, headers }, context)
     },
     writes: false,
     warmUp: true,
@@ -92,7 +113,7 @@ export function pullScenario(wanted: PullScenario): Scenario {
     unit: 'MB/s',
     edge: 'plain',
     stores: ['disk'],
-    references: ['nginx-static', 'docker-registry'],
+    references: ['nginx-static', ...PLAIN_ONLY],
     content: () => oneBlob(wanted.size),
     round: async (server, content, context) => {
       const { digest, size } = firstBlob(content)
@@ -117,6 +138,10 @@ export interface PushScenario {
   readonly size: number
   readonly connections: number
   readonly flow: PushFlow
+  /** Default `one`. */
+  readonly cores?: Cores
+  /** Default true. */
+  readonly warmUp?: boolean
   readonly expected: readonly Expectation[]
 }
 
@@ -130,12 +155,13 @@ export function pushScenario(wanted: PushScenario): Scenario {
     asks: wanted.asks,
     unit: wanted.unit,
     edge: 'plain',
+    cores: wanted.cores ?? 'one',
     stores: ['disk', 'memory'],
     // The hash bounds bytes, not blobs, so it stands beside MB/s alone.
     references:
       wanted.unit === 'MB/s'
-        ? ['docker-registry', 'null-sink', 'openssl-sha256']
-        : ['docker-registry', 'null-sink'],
+        ? [...PLAIN_ONLY, 'null-sink', 'openssl-sha256']
+        : [...PLAIN_ONLY, 'null-sink'],
     content: () => EMPTY,
     round: async (server, _content, context) => {
       const { size, connections, flow } = wanted
@@ -149,7 +175,7 @@ export function pushScenario(wanted: PushScenario): Scenario {
       return { ...result, figure: amount / result.seconds, driver: 'node socket' }
     },
     writes: true,
-    warmUp: true,
+    warmUp: wanted.warmUp ?? true,
     roundsMax: ROUNDS_ANY,
     storeBytesMax: ROUND_BYTES_MAX + wanted.size * wanted.connections,
     expected: wanted.expected,

@@ -1,7 +1,7 @@
 // Makes the scenarios over TLS that need a client of our own: connections, and client certificates.
 
 import { MIB, oneBlob, smallImage } from './content.ts'
-import type { Edge, Expectation, Scenario } from './contract.ts'
+import type { Edge, Expectation, Guard, Scenario } from './contract.ts'
 import { type TlsOrder, tlsLoad } from './load/tls-load.ts'
 import { ROUNDS_ANY, targetHeaders, targetPath } from './scenario-kind.ts'
 
@@ -68,6 +68,8 @@ export interface KeepAliveScenario {
   readonly size?: number
   /** Default those of the run. */
   readonly connections?: number
+  /** Default `open`. */
+  readonly guard?: Guard
   readonly expected: readonly Expectation[]
 }
 
@@ -77,6 +79,7 @@ export function keepAliveScenario(wanted: KeepAliveScenario): Scenario {
   return {
     ...SMALL,
     ...{ name, asks, edge },
+    guard: wanted.guard ?? 'open',
     unit: size === undefined ? 'req/s' : 'MB/s',
     content: size === undefined ? smallImage : () => oneBlob(size),
     storeBytesMax: size ?? MIB,

@@ -14,11 +14,12 @@ function readOrEmpty(path: string): string {
   }
 }
 
-function family(pid: number): number[] {
+/** The process and all its descendants that live now. */
+export function family(pid: number): readonly number[] {
   const pids = [pid]
   for (let index = 0; index < pids.length; index++) {
     const base = `/proc/${pids[index]}/task`
-    for (const thread of threadsOf(base)) {
+    for (const thread of namesIn(base)) {
       for (const child of readOrEmpty(`${base}/${thread}/children`).split(' ')) {
         if (child !== '') pids.push(Number(child))
       }
@@ -27,7 +28,7 @@ function family(pid: number): number[] {
   return pids
 }
 
-function threadsOf(base: string): string[] {
+function namesIn(base: string): string[] {
   try {
     return readdirSync(base)
   } catch {
@@ -53,8 +54,44 @@ export function cpuSeconds(pid: number): number {
 export function threadCpuSeconds(pid: number): Map<number, number> {
   const base = `/proc/${pid}/task`
   return new Map(
-    threadsOf(base).map((thread) => [Number(thread), statSeconds(`${base}/${thread}/stat`)]),
+    namesIn(base).map((thread) => [Number(thread), statSeconds(`${base}/${thread}/stat`)]),
   )
+}
+
+/** The same of the family's living threads, to the nanosecond: for rounds shorter than many ticks. */
+export function cpuNanoseconds(pid: number): number {
+  let nanoseconds = 0
+  for (const member of family(pid)) {
+    const base = `/proc/${member}/task`
+    for (const thread of namesIn(base)) {
+      nanoseconds += Number(readOrEmpty(`${base}/${thread}/schedstat`).split(' ')[0] ?? 0)
+    }
+  }
+  return nanoseconds
+}
+
+export interface Resident {
+  /** What the processes hold themselves. */
+  readonly anonymousBytes: number
+  /** Pages of mapped files: programs, libraries, LMDB. The kernel takes them back as it likes. */
+  readonly fileBytes: number
+}
+
+/** Resident memory at this moment, summed over the family. */
+export function resident(pid: number): Resident {
+  let anonymous = 0
+  let file = 0
+  for (const member of family(pid)) {
+    const status = readOrEmpty(`/proc/${member}/status`)
+    anonymous += Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0)
+    file += Number(/^RssFile:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0)
+  }
+  return { anonymousBytes: anonymous * 1024, fileBytes: file * 1024 }
+}
+
+/** Descriptors that are open, summed over the family. */
+export function openFiles(pid: number): number {
+  return family(pid).reduce((sum, member) => sum + namesIn(`/proc/${member}/fd`).length, 0)
 }
 
 /** Highest resident set since the start (VmHWM), summed over the family. Units: bytes. */

@@ -59,16 +59,21 @@ export function remove(directory: string): void {
   rmSync(directory, { recursive: true, force: true })
 }
 
+const isData = (path: string): boolean => path.endsWith('/data')
+
 /**
  * Delete the bytes of pushed blobs behind the server's back and flush the file system, so that
  * rounds neither fill the store nor inherit write-back. Payloads are unique, so none is asked for
  * again.
  */
-export async function reclaim(blobRoot: string): Promise<void> {
+export async function reclaim(
+  blobRoot: string,
+  isBlob: (path: string) => boolean = isData,
+): Promise<void> {
   // A server that has stored nothing yet need not have made its tree.
   if (!existsSync(blobRoot)) return
   for (const entry of listTree(blobRoot)) {
-    if (entry.endsWith('/data')) unlinkSync(entry)
+    if (isBlob(entry)) unlinkSync(entry)
   }
   await runToEnd(undefined, ['sync', '-f', blobRoot], 120_000)
 }

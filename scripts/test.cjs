@@ -13,8 +13,9 @@ const measures = options.includes('--coverage')
 const built = measures ? 'coverage/dist' : 'dist'
 const testTimeoutMs = 20 * 60 * 1000
 
-// These start daemons and servers that load the machine: one file at a time.
-const alone = /\/test\/(client|conformance|crash|edge)\//
+// These start daemons and servers that load the machine, or build programs first: one file at a time.
+const alone =
+  /\/test\/(bench|client|conformance|crash|edge|authorize\/opa|http\/opa|docs\/commands)\b/
 
 setUp()
 if (!options.includes('--no-lint')) {

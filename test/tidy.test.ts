@@ -42,7 +42,7 @@ const cases: readonly Case[] = [
       { 'workers/a.ts': "const b = await import('../src/config/load.ts')" },
       { 'src/storage/blob/fs/a.ts': "import type { B } from '../memory/store.ts'" },
       { 'src/storage/error.ts': "import { B } from './blob/fs/store.ts'" },
-      { 'src/runtime.ts': "import './cli/index.ts'" },
+      { 'src/runtime/start.ts': "import '../cli/index.ts'" },
       { 'src/novel/a.ts': '' },
     ],
   },

@@ -1,7 +1,14 @@
 // One body in an ingest thread: every slab is hashed while it is written, then goes back.
 
 import type { HashTurns } from './hash-turns.ts'
-import { createExportableHasher, createStreamHasher, type Hasher, resumeHasher } from './hasher.ts'
+import {
+  createExportableHasher,
+  createStreamHasher,
+  type Hasher,
+  rereadState,
+  resumeHasher,
+} from './hasher.ts'
+import type { KeptHashers } from './kept-hashers.ts'
 import type { Rereader } from './reread.ts'
 import type { StagedFile } from './staged-file.ts'
 import { type IngestFailure, ingestFailure, openContinued, openFresh } from './staged-file.ts'
@@ -10,13 +17,26 @@ import type { BodyPlan, IngestResult } from './tasks.ts'
 export interface BodySessionContext {
   readonly turns: HashTurns
   readonly rereader: Rereader
+  readonly kept: KeptHashers
   readonly giveBack: (slab: ArrayBuffer) => void
+}
+
+export interface EndedBody {
+  readonly result: IngestResult
+  /** Of the file, after the answer. */
+  readonly synced?: Promise<void>
+  /** Those of the body that have not been given back. */
+  readonly takenSlabs: readonly ArrayBuffer[]
 }
 
 interface OpenBody {
   readonly file: StagedFile
   readonly hasher: Hasher
+  /** For the next request, where the hasher has no state of its own. */
+  readonly hashState?: string
 }
+
+type Hashed = Pick<Extract<IngestResult, { ok: true }>, 'hex' | 'hashState' | 'keptPath'>
 
 interface Unwritten {
   readonly bytes: Uint8Array
@@ -38,6 +58,8 @@ export class BodySession {
   #isAborted = false
   #unsyncedBytes = 0
   #isWritingBack = false
+  /** Set once no more bytes come, where nothing long is to follow: what is done with goes with the answer. */
+  #lastSlabs: ArrayBuffer[] | undefined
 
   constructor(plan: BodyPlan, context: BodySessionContext) {
     this.#plan = plan
@@ -62,34 +84,18 @@ export class BodySession {
     this.#position += length
     const task = this.#store(new Uint8Array(slab, 0, length), position).finally(() => {
       this.#running.delete(task)
-      this.#context.giveBack(slab)
+      if (this.#lastSlabs) this.#lastSlabs.push(slab)
+      else this.#context.giveBack(slab)
     })
     this.#running.add(task)
   }
 
   /** No more bytes come. */
-  async end(): Promise<{ readonly result: IngestResult; readonly synced?: Promise<void> }> {
-    const opened = await this.#settle()
-    try {
-      if (this.#failure) throw this.#failure
-      if (!opened) throw new Error('the staged file is not open')
-      const { file, hasher } = opened
-      if (this.#plan.sync === 'before') await this.#sync(file)
-      const hashState = hasher.state?.()
-      const hex = hasher.hex()
-      const state = hashState === undefined ? {} : { hashState }
-      if (this.#plan.sync !== 'after') {
-        await file.close()
-        return { result: { ok: true, hex, ...state } }
-      }
-      const syncing = await file.mark()
-      return { result: { ok: true, hex, ...state, syncing }, synced: syncAndClose(file) }
-    } catch (error) {
-      const { code, message } = ingestFailure(error)
-      await this.#giveUp(opened?.file)
-      const unsynced = this.#isUnsynced ? { isUnsynced: true } : {}
-      return { result: { ok: false, code, detail: message, ...unsynced } }
-    }
+  async end(): Promise<EndedBody> {
+    // A slab must not wait for a sync.
+    const takenSlabs: ArrayBuffer[] = []
+    if (this.#plan.sync !== 'before') this.#lastSlabs = takenSlabs
+    return { ...(await this.#finish()), takenSlabs }
   }
 
   /** Resolves when the file is closed. */
@@ -97,6 +103,38 @@ export class BodySession {
     this.#isAborted = true
     const opened = await this.#settle()
     await this.#giveUp(opened?.file)
+  }
+
+  async #finish(): Promise<Omit<EndedBody, 'takenSlabs'>> {
+    const opened = await this.#settle()
+    try {
+      if (this.#failure) throw this.#failure
+      if (!opened) throw new Error('the staged file is not open')
+      const { file } = opened
+      if (this.#plan.sync === 'before') await this.#sync(file)
+      if (this.#plan.sync !== 'after') {
+        await file.close()
+        return { result: { ok: true, ...this.#hashed(opened) } }
+      }
+      const syncing = file.mark()
+      const result = { ok: true, ...this.#hashed(opened), syncing } as const
+      return { result, synced: this.#syncAndClose(file) }
+    } catch (error) {
+      this.#context.kept.drop(this.#plan.path)
+      const { code, message } = ingestFailure(error)
+      await this.#giveUp(opened?.file)
+      const unsynced = this.#isUnsynced ? { isUnsynced: true } : {}
+      return { result: { ok: false, code, detail: message, ...unsynced } }
+    }
+  }
+
+  #hashed({ hasher, hashState = hasher.state?.() }: OpenBody): Hashed {
+    const { path, algorithm, keepsHasher } = this.#plan
+    const kept = keepsHasher ? hasher.copy?.() : undefined
+    const hex = hasher.hex()
+    if (kept) this.#context.kept.keep({ path, algorithm, length: this.#position, hex }, kept)
+    const state = hashState === undefined ? {} : { hashState }
+    return { hex, ...state, ...(kept ? { keptPath: path } : {}) }
   }
 
   /** What came is not committed: on a full disk it would take the room that others could use. */
@@ -115,13 +153,16 @@ export class BodySession {
   }
 
   async #open(): Promise<OpenBody> {
-    const { path, offset } = this.#plan
-    if (offset === 0) return { file: await openFresh(path), hasher: await this.#newHasher() }
+    const { path, offset, algorithm } = this.#plan
+    if (offset === 0) {
+      this.#context.kept.drop(path)
+      return { file: await openFresh(path), hasher: createStreamHasher(algorithm) }
+    }
     const { file, copy } = await openContinued(path, offset)
     try {
-      const hasher = await this.#hashKept(file, copy?.from)
+      const hashed = await this.#hashKept(file, copy?.from)
       await copy?.keep()
-      return { file, hasher }
+      return { file, ...hashed }
     } catch (error) {
       await file.close()
       await copy?.drop().catch(() => undefined)
@@ -131,22 +172,34 @@ export class BodySession {
     }
   }
 
-  async #hashKept(file: StagedFile, copyFrom: StagedFile | undefined): Promise<Hasher> {
-    const { offset, algorithm, isExportable, hashState } = this.#plan
-    if (isExportable && hashState !== undefined && !copyFrom) {
-      const resumed = await resumeHasher(algorithm, hashState, offset)
-      if (resumed) return resumed
+  /**
+   * The hasher of the kept bytes, by the first way that there is: the one that this thread has kept; a state
+   * of hash-wasm; the bytes themselves, read again. Where chunks are announced the first such reading is at full
+   * speed, and its hasher is kept. At the next one the session has moved twice: hash-wasm takes it over,
+   * so that no process ever reads it again.
+   */
+  async #hashKept(
+    file: StagedFile,
+    copyFrom: StagedFile | undefined,
+  ): Promise<Omit<OpenBody, 'file'>> {
+    const { path, offset, algorithm, keptHex, keepsHasher, isExportable, hashState } = this.#plan
+    const hasMoved = isExportable && hashState !== undefined
+    if (!copyFrom) {
+      const bytes = { path, algorithm, length: offset }
+      const kept =
+        keptHex === undefined ? undefined : this.#context.kept.copyFor({ ...bytes, hex: keptHex })
+      if (kept) return { hasher: kept, ...(hasMoved ? { hashState: rereadState } : {}) }
+      const resumed = hasMoved ? await resumeHasher(algorithm, hashState, offset) : undefined
+      if (resumed) return { hasher: resumed }
     }
-    const hasher = await this.#newHasher()
+    const hasher =
+      hasMoved && keepsHasher
+        ? await createExportableHasher(algorithm)
+        : createStreamHasher(algorithm)
     // A copy is finished whatever happens to the body: the session's kept bytes depend on it.
     const use = copyFrom ? { copyTo: file } : { isCancelled: () => this.#isAborted }
     await this.#context.rereader.hash(copyFrom ?? file, offset, hasher, use)
-    return hasher
-  }
-
-  async #newHasher(): Promise<Hasher> {
-    const { algorithm, isExportable } = this.#plan
-    return isExportable ? createExportableHasher(algorithm) : createStreamHasher(algorithm)
+    return { hasher, ...(isExportable && !hasMoved ? { hashState: rereadState } : {}) }
   }
 
   async #store(bytes: Uint8Array, position: number): Promise<void> {
@@ -195,6 +248,17 @@ export class BodySession {
     this.#running.add(task)
   }
 
+  async #syncAndClose(file: StagedFile): Promise<void> {
+    try {
+      await file.sync()
+    } catch (error) {
+      this.#context.kept.drop(this.#plan.path)
+      throw error
+    } finally {
+      await file.close()
+    }
+  }
+
   async #sync(file: StagedFile): Promise<void> {
     try {
       await file.sync()
@@ -207,13 +271,5 @@ export class BodySession {
   #fail(error: unknown): undefined {
     this.#failure ??= ingestFailure(error)
     return undefined
-  }
-}
-
-async function syncAndClose(file: StagedFile): Promise<void> {
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
   }
 }

@@ -1,4 +1,5 @@
-// The two ways to hash a body: node:crypto at full speed, or hash-wasm, whose state can be kept.
+// The two ways to hash a body: node:crypto at full speed, or hash-wasm, whose state another process can
+// go on with.
 
 import { createHash, type Hash } from 'node:crypto'
 import { createSHA256, createSHA512, type IHasher } from 'hash-wasm'
@@ -12,14 +13,16 @@ export interface Hasher {
   hex(): string
   /** For another request of the session to go on with; call before `hex`. */
   state?(): string
+  /** Another hasher that has taken the same bytes; call before `hex`. */
+  copy?(): Hasher
 }
 
 class StreamHasher implements Hasher {
   readonly pieceBytes: number = 1 << 20
   readonly #hash: Hash
 
-  constructor(algorithm: DigestAlgorithm) {
-    this.#hash = createHash(algorithm)
+  constructor(hash: Hash) {
+    this.#hash = hash
   }
 
   update(bytes: Uint8Array): void {
@@ -29,10 +32,20 @@ class StreamHasher implements Hasher {
   hex(): string {
     return this.#hash.digest('hex')
   }
+
+  copy(): Hasher {
+    return new StreamHasher(this.#hash.copy())
+  }
 }
 
 // Names the state's writer. hash-wasm adds a hash of its own binary to what `save` gives.
 const stateTag = 'hash-wasm/1'
+
+/**
+ * In place of a state, where the bytes so far are in a hasher of node:crypto and had to be read again once:
+ * the session moves among processes, or comes back late. Nobody can resume it.
+ */
+export const rereadState = 'reread/1'
 
 // One instance per algorithm and thread: a session owns a state of about 100 bytes instead of a
 // WebAssembly memory, and the instance is loaded with it for every piece.
@@ -77,7 +90,7 @@ class ExportableHasher implements Hasher {
 }
 
 export function createStreamHasher(algorithm: DigestAlgorithm): Hasher {
-  return new StreamHasher(algorithm)
+  return new StreamHasher(createHash(algorithm))
 }
 
 export async function createExportableHasher(algorithm: DigestAlgorithm): Promise<Hasher> {

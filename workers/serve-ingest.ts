@@ -2,9 +2,12 @@
 
 import { type MessagePort, threadId } from 'node:worker_threads'
 import { BodySession, type BodySessionContext } from './body-session.ts'
+import { HashMeter } from './hash-meter.ts'
 import { HashTurns } from './hash-turns.ts'
 import { createStreamHasher } from './hasher.ts'
-import { Rereader } from './reread.ts'
+import { KeptHashers } from './kept-hashers.ts'
+import { PacedReading } from './paced-reading.ts'
+import { Rereader, type RereadUse } from './reread.ts'
 import { ingestFailure, openWhole } from './staged-file.ts'
 import type {
   BodyPlan,
@@ -16,22 +19,30 @@ import type {
 } from './tasks.ts'
 
 type Rehash = Extract<ToIngestThread, { kind: 'rehash' }>
+const noSlabs: readonly ArrayBuffer[] = []
+
 type Slab = Extract<ToIngestThread, { kind: 'slab' }>
 
 /** Resolves after `leave`. Never rejects: failures go over the port as data. */
-export function serveIngest({ takenPort }: IngestThreadTask): Promise<void> {
-  return new Promise((resolve) => new IngestThread(takenPort, resolve))
+export function serveIngest(task: IngestThreadTask): Promise<void> {
+  return new Promise((resolve) => new IngestThread(task, resolve))
 }
 
 class IngestThread {
   readonly #port: MessagePort
   readonly #leave: () => void
-  readonly #turns = new HashTurns()
-  readonly #rereader = new Rereader(this.#turns)
+  readonly #turns: HashTurns
+  readonly #rereader: Rereader
+  readonly #kept: KeptHashers
   readonly #sessions = new Map<SessionNumber, BodySession>()
+  readonly #paced = new Map<SessionNumber, PacedReading>()
 
-  constructor(port: MessagePort, leave: () => void) {
+  constructor(task: IngestThreadTask, leave: () => void) {
+    const { takenPort: port, hashFigures, keptHashersMax } = task
     this.#port = port
+    this.#turns = new HashTurns(new HashMeter(hashFigures))
+    this.#rereader = new Rereader(this.#turns)
+    this.#kept = new KeptHashers(keptHashersMax)
     this.#leave = leave
     this.#post({ kind: 'serving', threadId })
     port.on('message', (message: ToIngestThread) => this.#take(message))
@@ -51,6 +62,15 @@ class IngestThread {
       case 'rehash':
         this.#rehash(message)
         break
+      case 'granted':
+        this.#paced.get(message.session)?.grant()
+        break
+      case 'forget':
+        this.#kept.drop(message.path)
+        break
+      case 'ping':
+        this.#done(message.session, { ok: true, hex: '' })
+        break
       case 'leave':
         this.#port.close()
         this.#leave()
@@ -64,6 +84,7 @@ class IngestThread {
     const context: BodySessionContext = {
       turns: this.#turns,
       rereader: this.#rereader,
+      kept: this.#kept,
       giveBack: (slab) => this.#giveBack(number, slab),
     }
     const session = new BodySession(plan, context)
@@ -90,8 +111,8 @@ class IngestThread {
 
   #end(number: SessionNumber, session: BodySession): void {
     this.#sessions.delete(number)
-    void session.end().then(({ result, synced }) => {
-      this.#done(number, result)
+    void session.end().then(({ result, synced, takenSlabs }) => {
+      this.#done(number, result, takenSlabs)
       synced?.then(
         () => this.#post({ kind: 'synced', session: number }),
         (error: unknown) =>
@@ -101,6 +122,7 @@ class IngestThread {
   }
 
   #abort(number: SessionNumber): void {
+    this.#paced.get(number)?.stop()
     const session = this.#sessions.get(number)
     // One that has ended by itself sends its own `done`.
     if (!session) return
@@ -120,27 +142,40 @@ class IngestThread {
     )
   }
 
-  async #hexOf({ path, length, algorithm }: Rehash): Promise<string> {
+  async #hexOf(message: Rehash): Promise<string> {
+    const { path, length, algorithm, session } = message
     const file = await openWhole(path, length)
     try {
       const hasher = createStreamHasher(algorithm)
-      await this.#rereader.hash(file, length, hasher)
+      await this.#rereader.hash(file, length, hasher, this.#paceOf(message))
       return hasher.hex()
     } finally {
+      this.#paced.delete(session)
       await file.close()
     }
   }
 
+  #paceOf({ session, length, isPaced }: Rehash): RereadUse {
+    if (isPaced !== true) return {}
+    const paced = new PacedReading(length, (bytes) => this.#post({ kind: 'asked', session, bytes }))
+    this.#paced.set(session, paced)
+    return { upTo: (position) => paced.upTo(position) }
+  }
+
   #giveBack(session: SessionNumber, takenSlab: ArrayBuffer): void {
-    this.#post({ kind: 'returned', session, takenSlab }, takenSlab)
+    this.#post({ kind: 'returned', session, takenSlab }, [takenSlab])
   }
 
-  #done(session: SessionNumber, result: IngestResult): void {
-    this.#post({ kind: 'done', session, result })
+  #done(
+    session: SessionNumber,
+    result: IngestResult,
+    takenSlabs: readonly ArrayBuffer[] = noSlabs,
+  ): void {
+    this.#post({ kind: 'done', session, result, takenSlabs }, takenSlabs)
   }
 
-  #post(message: FromIngestThread, transferred?: ArrayBuffer): void {
-    if (transferred) this.#port.postMessage(message, [transferred])
+  #post(message: FromIngestThread, transferred: readonly ArrayBuffer[] = noSlabs): void {
+    if (transferred.length > 0) this.#port.postMessage(message, transferred)
     else this.#port.postMessage(message)
   }
 }

@@ -10,6 +10,10 @@ export type SessionNumber = number
 /** The one task of an ingest thread: serve this port until `leave` arrives. */
 export interface IngestThreadTask {
   readonly takenPort: MessagePort
+  /** Shared, written by the thread: bytes hashed since it started, and how long that took, in ms. */
+  readonly hashFigures: Float64Array
+  /** Bound of the hashers that it keeps for later bodies of their sessions. */
+  readonly keptHashersMax: number
 }
 
 export interface BodyPlan {
@@ -17,6 +21,11 @@ export interface BodyPlan {
   /** Committed bytes to keep; what is staged after them is cut off first. In bytes. */
   readonly offset: number
   readonly algorithm: DigestAlgorithm
+  /** Digest of the bytes before `offset`; a kept hasher serves only where it is theirs. */
+  readonly keptHex?: string
+  /** Another body of the session may follow: keep the hasher. */
+  readonly keepsHasher: boolean
+  /** It may come to another process, which goes on with the state that this body ends with. */
   readonly isExportable: boolean
   /** What an earlier request of the session ended with; only where `isExportable`. */
   readonly hashState?: string
@@ -40,7 +49,7 @@ export type ToIngestThread =
       readonly length: number
       readonly isLast: boolean
     }
-  /** Close the file and forget; answered by `done`. */
+  /** Of a body or a paced reread: close the file and forget; answered by `done`. */
   | { readonly kind: 'abort'; readonly session: SessionNumber }
   | {
       readonly kind: 'rehash'
@@ -48,7 +57,15 @@ export type ToIngestThread =
       readonly path: string
       readonly length: number
       readonly algorithm: DigestAlgorithm
+      /** In the background: each piece is asked for by `asked`, and read after `granted`. */
+      readonly isPaced?: boolean
     }
+  /** A reread may go on with the bytes that it asked for. */
+  | { readonly kind: 'granted'; readonly session: SessionNumber }
+  /** Answered by `done` as soon as its turn comes. */
+  | { readonly kind: 'ping'; readonly session: SessionNumber }
+  /** The session of this staged file is over: what is kept for it is of no use. */
+  | { readonly kind: 'forget'; readonly path: string }
   /** No session is open and none will come. */
   | { readonly kind: 'leave' }
 
@@ -61,6 +78,8 @@ export type IngestResult =
       /** Lower-case hex of all bytes up to the end. */
       readonly hex: string
       readonly hashState?: string
+      /** Of the plan, where the thread has kept the hasher. */
+      readonly keptPath?: string
       /** Identity of the file as an fdatasync that now runs covers it; `synced` follows. */
       readonly syncing?: FileMark
     }
@@ -88,6 +107,14 @@ export type FromIngestThread =
       readonly session: SessionNumber
       readonly takenSlab: ArrayBuffer
     }
-  | { readonly kind: 'done'; readonly session: SessionNumber; readonly result: IngestResult }
+  /** A paced reread waits until it may read so many bytes more. */
+  | { readonly kind: 'asked'; readonly session: SessionNumber; readonly bytes: number }
+  | {
+      readonly kind: 'done'
+      readonly session: SessionNumber
+      readonly result: IngestResult
+      /** The last slabs of the body, as by `returned`: one message instead of several. */
+      readonly takenSlabs: readonly ArrayBuffer[]
+    }
   /** The fdatasync that `syncing` announced is over; `detail` tells why it failed. */
   | { readonly kind: 'synced'; readonly session: SessionNumber; readonly detail?: string }

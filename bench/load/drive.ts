@@ -3,36 +3,38 @@
 import { fileURLToPath } from 'node:url'
 import { runToEnd } from '../children.ts'
 import type { DriverResult, RoundContext } from '../contract.ts'
-import type { BodylessOrder } from './bodyless-driver.ts'
 import type { PullOrder } from './pull-driver.ts'
 import type { PushOrder } from './push-driver.ts'
 
 const GRACE_MS = 120_000
+const OWN = /drive(\.[jt]s)$/
 
-async function drive(
-  program: 'push-driver' | 'pull-driver' | 'bodyless-driver',
-  order: PushOrder | PullOrder | BodylessOrder,
+/**
+ * Run a program of this folder, such as `push-driver`, with `order` as its one argument in JSON.
+ * `niceness` makes it wait for other programs on the load core.
+ * Errors: Error with the end of its stderr.
+ */
+export async function drive<Result extends DriverResult>(
+  program: string,
+  order: { readonly seconds: number },
   context: RoundContext,
-): Promise<DriverResult> {
+  niceness = 0,
+): Promise<Result> {
   // The drivers stand beside this file, as .js when built and as .ts when run unbuilt.
-  const own = fileURLToPath(import.meta.url)
-  const path = own.replace(/drive(\.[jt]s)$/, `${program}$1`)
+  const path = fileURLToPath(import.meta.url).replace(OWN, `${program}$1`)
+  const polite = niceness === 0 ? [] : ['nice', '-n', String(niceness)]
   const output = await runToEnd(
     context.loadCores,
-    [process.execPath, path, JSON.stringify(order)],
+    [...polite, process.execPath, path, JSON.stringify(order)],
     order.seconds * 1000 + GRACE_MS,
   )
-  return JSON.parse(output) as DriverResult
+  return JSON.parse(output) as Result
 }
 
-export function push(order: PushOrder, context: RoundContext): Promise<DriverResult> {
-  return drive('push-driver', order, context)
+export function push(order: PushOrder, context: RoundContext, niceness = 0): Promise<DriverResult> {
+  return drive('push-driver', order, context, niceness)
 }
 
 export function pull(order: PullOrder, context: RoundContext): Promise<DriverResult> {
   return drive('pull-driver', order, context)
-}
-
-export function repeatHead(order: BodylessOrder, context: RoundContext): Promise<DriverResult> {
-  return drive('bodyless-driver', order, context)
 }

@@ -13,12 +13,19 @@ export function clientOptions({ caFile, client }: Credentials): SecureContextOpt
   return { ca, cert: readFileSync(client.certificateFile), key: readFileSync(client.keyFile) }
 }
 
+/** The header line of a client that shows something, if it does. */
+export function authorizationLines(authorization: string | undefined): readonly string[] {
+  return authorization === undefined ? [] : [`Authorization: ${authorization}`]
+}
+
 /** On a connection of its own. Errors: as the connection's. */
 export function get(
-  { port, credentials }: Origin,
+  { port, credentials, authorization }: Origin,
   path: string,
-  headers: Readonly<Record<string, string>> = {},
+  wanted: Readonly<Record<string, string>> = {},
 ): Promise<IncomingMessage> {
+  const shown = authorization === undefined ? {} : { Authorization: authorization }
+  const headers = { ...shown, ...wanted }
   const options = { host: '127.0.0.1', port, path, headers, agent: false }
   return new Promise((resolve, reject) => {
     const request =

@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Origin } from '../contract.ts'
-import { clientOptions } from './get.ts'
+import { authorizationLines, clientOptions } from './get.ts'
 
 export interface Answer {
   readonly status: number
@@ -39,15 +39,17 @@ export function locationOf(answer: Answer): string {
 export class RawConnection {
   readonly #socket: Socket
   readonly #host: string
+  readonly #authorization: string | undefined
   #received: Buffer = Buffer.alloc(0)
   #bodyless = false
   #waiting: Waiting | undefined
   #drained: (() => void) | undefined
   #failure: Error | undefined
 
-  private constructor(socket: Socket, host: string) {
+  private constructor(socket: Socket, { port, authorization }: Origin) {
     this.#socket = socket
-    this.#host = host
+    this.#host = `127.0.0.1:${port}`
+    this.#authorization = authorization
     socket.setNoDelay(true)
     socket.on('data', (chunk) => this.#take(chunk))
     socket.on('drain', () => this.#releaseWriter())
@@ -55,7 +57,9 @@ export class RawConnection {
     socket.on('close', () => this.#fail(new Error('the server closed the connection')))
   }
 
-  static async open({ port, credentials }: Origin): Promise<RawConnection> {
+  /** Every request on it shows `origin.authorization`. */
+  static async open(origin: Origin): Promise<RawConnection> {
+    const { port, credentials } = origin
     const where = { host: '127.0.0.1', port }
     const socket =
       credentials === undefined
@@ -65,12 +69,13 @@ export class RawConnection {
       socket.once(credentials === undefined ? 'connect' : 'secureConnect', resolve)
       socket.once('error', reject)
     })
-    return new RawConnection(socket, `127.0.0.1:${port}`)
+    return new RawConnection(socket, origin)
   }
 
   /**
    * Send one request and wait for its answer; one at a time per connection.
-   * `beforeLast` is awaited before the last block goes out, which lets a driver hold bodies open.
+   * `before` is awaited before the block of that index goes out, which lets a driver hold bodies
+   * open, or send slowly.
    * Errors: Error when the connection ends early.
    */
   async exchange(
@@ -78,7 +83,7 @@ export class RawConnection {
     target: string,
     headers: readonly string[] = [],
     blocks: readonly Buffer[] = [],
-    beforeLast?: () => Promise<void>,
+    before?: (index: number) => Promise<void> | undefined,
   ): Promise<Answer> {
     this.#bodyless = method === 'HEAD'
     const answered = new Promise<Answer>((resolve, reject) => {
@@ -86,15 +91,17 @@ export class RawConnection {
     })
     // A failure while the body is still being written is reported by `#write`.
     answered.catch(() => undefined)
-    const head = [`${method} ${target} HTTP/1.1`, `Host: ${this.#host}`, ...headers, '', '']
+    const shown = authorizationLines(this.#authorization)
+    const start = [`${method} ${target} HTTP/1.1`, `Host: ${this.#host}`]
+    const head = [...start, ...shown, ...headers, '', '']
     this.#socket.cork()
     this.#socket.write(head.join('\r\n'), 'latin1')
-    if (beforeLast !== undefined) this.#socket.uncork()
-    const last = blocks.length - 1
+    if (before !== undefined) this.#socket.uncork()
     for (const [index, block] of blocks.entries()) {
       // Already answered, so refused: the caller sees the status, the rest need not go out.
       if (this.#waiting === undefined) break
-      if (index === last && beforeLast !== undefined) await beforeLast()
+      const held = before?.(index)
+      if (held !== undefined) await held
       const writing = this.#write(block)
       // The head travels with the first block, as one write.
       if (index === 0) this.#socket.uncork()

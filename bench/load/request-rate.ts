@@ -3,9 +3,10 @@
 import { createRequire } from 'node:module'
 import { findProgram, runToEnd } from '../children.ts'
 import type { DriverResult, Round, RoundContext, Server } from '../contract.ts'
-import { repeatHead } from './drive.ts'
+import { authorizationLines } from './get.ts'
 import { scriptFile } from './script-file.ts'
-import { BODYLESS_SCRIPT, GET_SCRIPT } from './wrk-script.ts'
+import { repeatSequence } from './sequence.ts'
+import { GET_SCRIPT } from './wrk-script.ts'
 
 export interface Request {
   readonly method: 'GET' | 'HEAD'
@@ -35,33 +36,22 @@ function deadlineMs(context: RoundContext): number {
 }
 
 function wrk(program: string): Tool {
-  const withBody = scriptFile(GET_SCRIPT)
-  const withoutBody = scriptFile(BODYLESS_SCRIPT)
+  const script = scriptFile(GET_SCRIPT)
   return async (server, request, context) => {
-    const bodyless = isBodyless(request)
-    const head = [`${request.method} ${request.path} HTTP/1.1`, `Host: 127.0.0.1:${server.port}`]
-    const headerFlags = request.headers.flatMap((line) => ['-H', line])
     const output = await runToEnd(
       context.loadCores,
       [
-        ...[program, '-t1', `-c${context.connections}`, `-d${context.seconds}s`, ...headerFlags],
-        ...['-s', bodyless ? withoutBody : withBody],
-        urlOf(server, request),
+        ...[program, '-t1', `-c${context.connections}`, `-d${context.seconds}s`],
+        ...request.headers.flatMap((line) => ['-H', line]),
+        ...['-s', script, urlOf(server, request)],
       ],
       deadlineMs(context),
-      {
-        BENCH_REQUEST: [...head, ...request.headers, '', ''].join('\r\n'),
-        BENCH_PORT: String(server.port),
-        BENCH_CONNECTIONS: String(context.connections),
-        BENCH_SECONDS: String(context.seconds),
-        BENCH_STATUS: String(request.status),
-      },
     )
     const line = /^RESULT (.*)$/m.exec(output)?.[1]
     if (line === undefined) throw new Error(`wrk said: ${output.slice(-400)}`)
     const result = JSON.parse(line) as DriverResult & { readonly errors: number }
     if (result.errors > 0) throw new Error(`wrk counted ${result.errors} errors`)
-    return { ...result, driver: bodyless ? 'wrk (own loop)' : 'wrk' }
+    return { ...result, driver: 'wrk' }
   }
 }
 
@@ -83,10 +73,6 @@ function autocannon(): Tool {
   const program = createRequire(import.meta.url).resolve('autocannon/autocannon.js')
   return async (server, request, context) => {
     const { connections, seconds } = context
-    if (isBodyless(request)) {
-      const order = { port: server.port, ...request, connections, seconds }
-      return { ...(await repeatHead(order, context)), driver: 'node socket' }
-    }
     const output = await runToEnd(
       context.loadCores,
       [
@@ -129,6 +115,16 @@ export async function requestRate(
   request: Request,
   context: RoundContext,
 ): Promise<Round> {
-  const result = await tool()(server, request, context)
+  const shown = authorizationLines(server.authorization)
+  const authorized = { ...request, headers: [...shown, ...request.headers] }
+  const { connections, seconds } = context
+  // Both wrk and autocannon wait for a body that never comes.
+  const result = isBodyless(authorized)
+    ? await repeatSequence(
+        server.port,
+        { steps: [{ ...authorized, body: '' }], connections, seconds },
+        context,
+      )
+    : await tool()(server, authorized, context)
   return { ...result, figure: result.requests / result.seconds }
 }

@@ -2,6 +2,7 @@
 
 import { findProgram, runToEnd } from '../children.ts'
 import type { DriverResult, RoundContext, Server } from '../contract.ts'
+import { authorizationLines } from './get.ts'
 import { scriptFile } from './script-file.ts'
 import { TLS_SCRIPT } from './tls-script.ts'
 
@@ -37,9 +38,10 @@ function environment(
   order: TlsOrder,
   context: RoundContext,
 ): Record<string, string> {
-  const { credentials } = server
+  const { credentials, authorization } = server
   if (credentials === undefined) throw new Error(`${server.name} does not speak TLS`)
-  const head = [`GET ${order.path} HTTP/1.1`, `Host: localhost:${server.port}`]
+  const start = [`GET ${order.path} HTTP/1.1`, `Host: localhost:${server.port}`]
+  const head = [...start, ...authorizationLines(authorization)]
   const shown: Record<string, string> =
     credentials.client === undefined
       ? {}

@@ -7,7 +7,7 @@ import { keelson } from '../launch.ts'
 import { choosePlacement, describeMachine, describeRevision, moveToLoadCore } from '../machine.ts'
 import { findBases, makeDirectory } from '../workspace.ts'
 import { scale } from './scale.ts'
-import { soak } from './soak.ts'
+import { isSteady, SOAK_SETTINGS, soak } from './soak.ts'
 
 const { values } = parseArgs({
   options: {
@@ -29,11 +29,12 @@ const server = await keelson.start({
   directory,
   serverCores: placement.serverCores,
   tls: undefined,
+  settings: SOAK_SETTINGS,
 })
 if (server.kind !== 'server') throw new Error('keelson is a server')
 const scaled = await scale(server.port, Number(values.tags), Number(values.repositories))
 console.log(JSON.stringify(scaled))
-const soaked = await soak(server.port, server.pid, Number(values.minutes))
+const soaked = await soak(server, Number(values.minutes))
 await server.stop()
 
 const { samples, ...summary } = soaked
@@ -44,7 +45,7 @@ const result = {
   machine: describeMachine(bases),
   placement: placement.note,
   scale: scaled,
-  soak: { ...summary, samples: samples.filter((_, index) => index % 6 === 0) },
+  soak: { ...summary, samples: samples.filter((_, index) => index % 30 === 0) },
 }
 writeFileSync('bench/result/long.json', `${JSON.stringify(result, null, 2)}\n`)
-process.exitCode = soaked.failures > 0 ? 1 : 0
+process.exitCode = isSteady(soaked) ? 0 : 1

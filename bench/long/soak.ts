@@ -1,102 +1,109 @@
-// Does memory grow? A steady mix of pushes, pulls, tag moves and deletes for minutes, sampling RSS.
+// Does memory grow? Images are pushed, pulled, dropped halfway and deleted for minutes, garbage is
+// collected each minute, and what the server itself holds is sampled.
 
-import { createHash, randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { MANIFEST_TYPE } from '../content.ts'
+import { MIB } from '../content.ts'
+import type { Server } from '../contract.ts'
+import { collectGarbage } from '../load/garbage.ts'
 import { median } from '../statistics.ts'
-import { type Answer, ask } from './ask.ts'
+import { resident } from '../usage.ts'
+import { Lane } from './soak-turn.ts'
 
 export interface SoakSample {
   readonly second: number
-  /** Anonymous memory: what the process itself holds, without mapped files. */
+  /** Anonymous memory: what the processes themselves hold, without mapped files. */
   readonly anonymousMiB: number
   readonly fileMiB: number
 }
 
 export interface SoakResult {
   readonly minutes: number
-  readonly operations: number
+  readonly requests: number
+  /** Turns that ended with another answer than they should have. */
   readonly failures: number
+  readonly firstFailure: string | undefined
+  /** Garbage collections that were started. */
+  readonly collections: number
   /** Median of the second quarter and of the last quarter; the first warms up. */
   readonly earlyMiB: number
   readonly lateMiB: number
+  /** What the last quarter may have. */
+  readonly lateMaxMiB: number
   readonly samples: readonly SoakSample[]
 }
 
-const lanes = 8
-const blobBytes = 32 * 1024
-const tagsPerLane = 16
-function digestOf(bytes: Buffer): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-}
+/** For `StartContext.settings`: what is left behind goes within minutes, not days. */
+export const SOAK_SETTINGS = `[gc]
+grace = "1m"
+restore_window = "0s"
+every = "0s"
+untagged = "delete"
+untagged_after = "1m"
+[ingest]
+session_expiry = "1m"
+`
 
-/** Push, read, replace and delete one image; answers how many requests did not end as they should. */
-async function turn(port: number, lane: number, number: number): Promise<number> {
-  const repository = `/v2/soak/lane${lane}`
-  const blob = randomBytes(blobBytes)
-  const digest = digestOf(blob)
-  const start = await ask(port, 'POST', `${repository}/blobs/uploads/`)
-  const location = start.headers.location ?? '/'
-  const statuses = [[start.status, 202]]
-  const expect = async (wanted: number, answer: Promise<Answer>): Promise<void> => {
-    statuses.push([(await answer).status, wanted])
-  }
-  await expect(202, ask(port, 'PATCH', location, blob))
-  await expect(201, ask(port, 'PUT', `${location}?digest=${digest}`))
-  const descriptor = { mediaType: 'application/octet-stream', digest, size: blob.length }
-  const layer = { ...descriptor, mediaType: 'application/vnd.oci.image.layer.v1.tar' }
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MANIFEST_TYPE,
-      config: descriptor,
-      layers: [layer],
-    }),
-  )
-  const tag = `${repository}/manifests/t${number % tagsPerLane}`
-  await expect(201, ask(port, 'PUT', tag, manifest, { 'Content-Type': MANIFEST_TYPE }))
-  await expect(200, ask(port, 'GET', tag))
-  await expect(200, ask(port, 'HEAD', `${repository}/blobs/${digest}`))
-  await expect(200, ask(port, 'GET', `${repository}/blobs/${digest}`))
-  await expect(200, ask(port, 'GET', `${repository}/tags/list`))
-  await expect(202, ask(port, 'DELETE', `${repository}/manifests/${digestOf(manifest)}`))
-  await expect(202, ask(port, 'DELETE', `${repository}/blobs/${digest}`))
-  return statuses.filter(([found, wanted]) => found !== wanted).length
-}
+const LANES = 8
+const SAMPLE_EVERY_MS = 1000
+const COLLECT_EVERY_MS = 60_000
+// A young heap and slabs that wait for the next upload: what comes and goes, and is no growth.
+const NOISE_MIB = 16
+const NOISE_SHARE = 0.1
 
 function sample(pid: number, second: number): SoakSample {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  const field = (name: string): number =>
-    Math.round(Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024)
-  return { second, anonymousMiB: field('RssAnon'), fileMiB: field('RssFile') }
+  const { anonymousBytes, fileBytes } = resident(pid)
+  return { second, anonymousMiB: anonymousBytes / MIB, fileMiB: fileBytes / MIB }
 }
 
-/** Limits: `minutes`; 8 lanes, each one request at a time. The store grows by some GB. */
-export async function soak(port: number, pid: number, minutes: number): Promise<SoakResult> {
+/** True when memory did not grow, nothing failed and garbage was collected. */
+export function isSteady({ failures, collections, lateMiB, lateMaxMiB }: SoakResult): boolean {
+  return failures === 0 && collections > 0 && lateMiB <= lateMaxMiB
+}
+
+/** Limits: `minutes`; 8 lanes, each one request at a time. The store grows to some GB. */
+export async function soak(server: Server, minutes: number): Promise<SoakResult> {
   const startedAt = performance.now()
-  const seconds = (): number => (performance.now() - startedAt) / 1000
+  const endAt = startedAt + minutes * 60_000
   const samples: SoakSample[] = []
-  let operations = 0
+  let requests = 0
   let failures = 0
-  const timer = setInterval(() => {
-    samples.push(sample(pid, Math.round(seconds())))
-  }, 5000)
-  const run = async (lane: number): Promise<void> => {
-    for (let number = 0; seconds() < minutes * 60; number++) {
-      failures += await turn(port, lane, number)
-      operations += 10
-    }
+  let collections = 0
+  let firstFailure: string | undefined
+  const fail = (cause: unknown): void => {
+    failures += 1
+    firstFailure ??= String(cause)
   }
-  await Promise.all(Array.from({ length: lanes }, (_, lane) => run(lane)))
-  clearInterval(timer)
+  const collect = (): void => {
+    collectGarbage(server).then((isStarted) => {
+      if (isStarted) collections += 1
+    }, fail)
+  }
+  const sampling = setInterval(() => {
+    samples.push(sample(server.pid, Math.round((performance.now() - startedAt) / 1000)))
+  }, SAMPLE_EVERY_MS)
+  const collecting = setInterval(collect, Math.min(COLLECT_EVERY_MS, minutes * 15_000))
+  const run = async (index: number): Promise<void> => {
+    let lane = new Lane(server, index)
+    for (let number = 0; performance.now() < endAt; number++) {
+      try {
+        requests += await lane.turn(number)
+      } catch (cause) {
+        fail(cause)
+        lane.close()
+        lane = new Lane(server, index)
+      }
+    }
+    lane.close()
+  }
+  await Promise.all(Array.from({ length: LANES }, (_, index) => run(index)))
+  clearInterval(sampling)
+  clearInterval(collecting)
   const quarter = Math.floor(samples.length / 4)
   const anonymous = samples.map((it) => it.anonymousMiB)
+  const earlyMiB = median(anonymous.slice(quarter, 2 * quarter))
   return {
-    minutes,
-    operations,
-    failures,
-    earlyMiB: median(anonymous.slice(quarter, 2 * quarter)),
+    ...{ minutes, requests, failures, firstFailure, collections, earlyMiB },
     lateMiB: median(anonymous.slice(3 * quarter)),
+    lateMaxMiB: earlyMiB + Math.max(NOISE_MIB, earlyMiB * NOISE_SHARE),
     samples,
   }
 }

@@ -1,7 +1,7 @@
 // How fast does the ingest pool take bodies from a source in this process?
 //
 // node dist/bench/micro/ingest.js [directory] [bodyBytes] [bodies] [concurrent] [key=value …]
-// Keys are IngestPoolOptions, and `hash=exportable`, `announced=no`, `publish=yes` (with the blob
+// Keys are IngestPoolOptions, and `announced=no`, `publish=yes` (with the blob
 // store's share of a push). Prints one JSON line.
 
 import { randomUUID } from 'node:crypto'
@@ -83,7 +83,6 @@ const options: IngestPoolOptions = {
   writebackBytes: numberOf('writebackBytes', 32 << 20),
 }
 const isAnnounced = settings.get('announced') !== 'no'
-const kind = settings.get('hash') === 'exportable' ? 'exportable' : 'stream'
 const isPublished = settings.get('publish') === 'yes'
 const chunk = new Uint8Array(numberOf('chunkBytes', chunkBytes)).fill(7)
 const work = await mkdtemp(join(directory, 'keelson-bench-'))
@@ -100,7 +99,7 @@ async function one(): Promise<void> {
       target: store.staging(upload),
       offset: 0,
       algorithm: 'sha256',
-      hash: { kind },
+      hash: { kind: 'stream' },
       bytesMax: Number.MAX_SAFE_INTEGER,
       sync: true,
     },

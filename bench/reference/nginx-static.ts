@@ -61,6 +61,9 @@ function writeBlocks(path: string, blocks: readonly Buffer[]): void {
 function writeContent(directory: string, content: Content): void {
   const root = join(directory, 'files/v2', content.repository)
   for (const blob of content.blobs) writeBlocks(join(root, 'blobs', blob.digest), blob.blocks)
+  const tags = content.manifests.map(({ tag }) => tag)
+  const list = JSON.stringify({ name: content.repository, tags })
+  writeBlocks(join(root, 'tags/list'), [Buffer.from(list)])
   for (const { tag, digest, bytes } of content.manifests) {
     writeBlocks(join(root, 'manifests', tag), [bytes])
     writeBlocks(join(root, 'manifests', digest), [bytes])
@@ -84,6 +87,7 @@ async function start({ directory, serverCores, tls }: StartContext): Promise<Ser
     ...origin,
     pid: child.pid ?? 0,
     blobRoot: undefined,
+    contentRoot: join(directory, 'files'),
     load: async (content) => {
       writeContent(directory, content)
       await verifyContent(origin, content)

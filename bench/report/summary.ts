@@ -26,6 +26,8 @@ export interface SubjectSummary {
 
 export interface Verdict {
   readonly wanted: string
+  /** Where a reference is what is compared with. */
+  readonly goal?: Readonly<{ against: SubjectName; atLeast: number; perCpu: boolean }>
   readonly measured: number | undefined
   readonly met: boolean
 }
@@ -107,6 +109,16 @@ function summarizeSubject(
   }
 }
 
+function ceilingOf(
+  { atMost, orTimes }: Extract<Expectation, { readonly atMost: number }>,
+  { subjects }: ScenarioResult,
+): number {
+  const ours = subjects.find(({ name }) => name === 'keelson')
+  if (orTimes === undefined || ours === undefined) return atMost
+  const basis = medianOf(ours, ({ beside }) => beside?.[orTimes.beside])
+  return Math.max(atMost, orTimes.factor * (basis ?? 0))
+}
+
 function judge(
   expectation: Expectation,
   subjects: readonly SubjectSummary[],
@@ -115,15 +127,24 @@ function judge(
   if ('atMost' in expectation) {
     const ours = subjects.find(({ name }) => name === 'keelson')
     const measured = ours !== undefined && ours.rounds > 0 ? ours.median : undefined
-    const wanted = `≤ ${expectation.atMost} ${result.unit}`
-    return [{ wanted, measured, met: measured !== undefined && measured <= expectation.atMost }]
+    const most = ceilingOf(expectation, result)
+    const wanted = `≤ ${Math.round(most * 100) / 100} ${result.unit}`
+    return [{ wanted, measured, met: measured !== undefined && measured <= most }]
+  }
+  if ('figureAtLeast' in expectation) {
+    const ours = subjects.find(({ name }) => name === 'keelson')
+    const measured = ours !== undefined && ours.rounds > 0 ? ours.median : undefined
+    const { figureAtLeast } = expectation
+    const met = measured !== undefined && measured >= figureAtLeast
+    return [{ wanted: `≥ ${figureAtLeast} ${result.unit}`, measured, met }]
   }
   if (expectation.store !== undefined && expectation.store !== result.store) return []
   const { against, atLeast, perCpu: isPerCpu = false } = expectation
   const reference = subjects.find(({ name }) => name === against)
   const measured = isPerCpu ? reference?.ratioPerCpu : reference?.ratio
   const wanted = `≥ ${atLeast} × ${against}${isPerCpu ? ' per CPU-s' : ''}`
-  return [{ wanted, measured, met: measured !== undefined && measured >= atLeast }]
+  const goal = { against, atLeast, perCpu: isPerCpu }
+  return [{ wanted, goal, measured, met: measured !== undefined && measured >= atLeast }]
 }
 
 export function summarize(

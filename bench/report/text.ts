@@ -1,13 +1,6 @@
 // The table on standard output: one line per subject of each scenario.
 
-import {
-  ABSENT,
-  formatCost,
-  formatMebibytes,
-  formatNumber,
-  formatRatio,
-  storeLabel,
-} from './format.ts'
+import { formatCost, formatMebibytes, formatNumber, formatRatio, storeLabel } from './format.ts'
 import type { ScenarioSummary, SubjectSummary, Verdict } from './summary.ts'
 
 const HEADINGS = [
@@ -44,8 +37,8 @@ function align(rows: readonly (readonly string[])[]): string[] {
 }
 
 export function formatVerdict({ wanted, measured, met }: Verdict): string {
-  const got = measured === undefined ? ABSENT : formatNumber(measured)
-  return `${met ? 'met' : 'NOT MET'}: wanted ${wanted}, measured ${got}`
+  if (measured === undefined) return `not measured: wanted ${wanted}`
+  return `${met ? 'met' : 'NOT MET'}: wanted ${wanted}, measured ${formatNumber(measured)}`
 }
 
 export function scenarioTable(summary: ScenarioSummary): string {

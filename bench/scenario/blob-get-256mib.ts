@@ -9,5 +9,5 @@ export const blobGet256MiB: Scenario = pullScenario({
   asks: 'Blob GET, 256 MiB, 1 connection',
   size: 256 * MIB,
   connections: 1,
-  expected: [{ against: 'nginx-static', atLeast: 0.6 }],
+  expected: [{ against: 'nginx-static', atLeast: 0.75 }],
 })

@@ -10,7 +10,8 @@ export const manifestGetByTag: Scenario = requestScenario({
   target: 'tag',
   edge: 'plain',
   expected: [
-    { against: 'nginx-static', atLeast: 0.9 },
+    { against: 'nginx-static', atLeast: 1.15 },
+    { against: 'bare-uws', atLeast: 0.75 },
     { against: 'docker-registry', atLeast: 50 },
   ],
 })

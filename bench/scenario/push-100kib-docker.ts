@@ -11,5 +11,5 @@ export const push100KiBDocker: Scenario = pushScenario({
   size: 100 * KIB,
   connections: 16,
   flow: 'docker',
-  expected: [],
+  expected: [{ against: 'docker-registry', atLeast: 5 }],
 })

@@ -12,6 +12,7 @@ export const push256MiBx1: Scenario = pushScenario({
   connections: 1,
   flow: 'docker',
   expected: [
+    { against: 'openssl-sha256', atLeast: 0.45 },
     { against: 'docker-registry', atLeast: 2.5, store: 'disk' },
     { against: 'docker-registry', atLeast: 1.5, store: 'memory' },
   ],

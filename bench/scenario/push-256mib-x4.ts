@@ -11,5 +11,5 @@ export const push256MiBx4: Scenario = pushScenario({
   size: 256 * MIB,
   connections: 4,
   flow: 'docker',
-  expected: [],
+  expected: [{ against: 'docker-registry', atLeast: 3 }],
 })

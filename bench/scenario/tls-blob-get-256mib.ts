@@ -11,7 +11,7 @@ export const tlsBlobGet256MiB: Scenario = keepAliveScenario({
   name: 'tls-blob-get-256mib',
   asks: 'TLS blob GET, 256 MiB, 1 connection',
   edge: 'tls',
-  expected: [],
+  expected: [{ against: 'nginx-static', atLeast: 1.1 }],
 })
 
 export const mtlsBlobGet256MiB: Scenario = keepAliveScenario({

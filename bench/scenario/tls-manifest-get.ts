@@ -10,7 +10,11 @@ export const tlsManifestGet: Scenario = requestScenario({
   method: 'GET',
   target: 'tag',
   edge: 'tls',
-  expected: [{ against: 'nginx-static', atLeast: 1, perCpu: true }],
+  expected: [
+    { against: 'nginx-static', atLeast: 1.15 },
+    { against: 'nginx-static', atLeast: 1, perCpu: true },
+    { against: 'bare-uws', atLeast: 0.75 },
+  ],
 })
 
 export const mtlsManifestGet: Scenario = keepAliveScenario({

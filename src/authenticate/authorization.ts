@@ -7,7 +7,8 @@ export type Authorization =
   | { readonly scheme: 'unknown' }
 
 const unknown: Authorization = Object.freeze({ scheme: 'unknown' })
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+// Its default would drop a mark at the beginning, and two names would be one.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const controls = /\p{Cc}/u
 
 /** Source: RFC 9110 §11.6.2, RFC 7617 §2 (UTF-8, no control characters), RFC 6750 §2.1. */

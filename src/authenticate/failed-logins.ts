@@ -1,104 +1,122 @@
-// Slows down those who guess: failed logins, counted for each address and each user name.
+// Slows down those who guess passwords: failed logins, counted for each address and each user name.
+
+import { hash } from 'node:crypto'
+import { addressGroup } from '../http/address-group.ts'
+import { type Entry, GuessLanes } from './guess-lanes.ts'
+import { RecentKeys } from './recent-keys.ts'
 
 export interface FailedLoginsOptions {
   /** Monotonic, in ms. */
   readonly now: () => number
-  /** Addresses and user names remembered, of each. */
+  /** Addresses, user names and credentials remembered, of each. */
   readonly entriesMax: number
 }
 
-interface Count {
-  failures: number
-  lastMs: number
-  /** Until then further guesses are refused. */
-  untilMs: number
+/** One password that somebody shows. */
+export interface Guess {
+  /** Of the whole credential, as the credential cache has it. */
+  readonly key: string
+  /** '' has no count. */
+  readonly address: string
+  readonly username: string
 }
 
-// So many wrong guesses are free, as typing errors are; then each doubles the pause.
-const freeFailures = 5
-const firstPauseMs = 1000
+/** The leave to check a guess. Exactly one of these follows, once. */
+export interface Turn {
+  succeeded(): void
+  failed(): void
+  /** Nobody could say. */
+  unchecked(): void
+}
+
+export type Admission =
+  | { readonly result: 'admitted'; readonly turn: Turn }
+  | Exclude<Entry, { readonly result: 'entered' }>
+
 // A user name can be held up by strangers, hence less than an address.
 const longestPauseMs = { address: 60_000, username: 15_000 }
 const forgottenAfterMs = 15 * 60_000
+// Longer than a credential is remembered as checked: its next check must find it here.
+const goodForMs = 24 * 60 * 60_000
 
-class Counts {
-  readonly #options: FailedLoginsOptions
-  readonly #longestMs: number
-  readonly #counts = new Map<string, Count>()
+/**
+ * Only new guesses count: a client that repeats one wrong password does not make it worse. A credential
+ * that was right before is no guess, so that nobody can lock out who is at work.
+ */
+export class FailedLogins {
+  readonly #addresses: GuessLanes
+  readonly #usernames: GuessLanes
+  readonly #counted: RecentKeys
+  readonly #right: RecentKeys
 
-  constructor(options: FailedLoginsOptions, longestMs: number) {
-    this.#options = options
-    this.#longestMs = longestMs
+  constructor(options: FailedLoginsOptions) {
+    this.#addresses = new GuessLanes({ ...options, longestPauseMs: longestPauseMs.address })
+    this.#usernames = new GuessLanes({ ...options, longestPauseMs: longestPauseMs.username })
+    this.#counted = new RecentKeys({ ...options, forMs: forgottenAfterMs })
+    this.#right = new RecentKeys({ ...options, forMs: goodForMs })
   }
 
-  waitMs(name: string): number {
-    const count = this.#counts.get(name)
-    return count === undefined ? 0 : Math.max(0, count.untilMs - this.#options.now())
+  /** Waits for its turn where as many are under way as there are free guesses left. */
+  async admit({ key, address, username }: Guess): Promise<Admission> {
+    const name = shortName(username)
+    if (this.#right.has(key)) return admitted(this.#knownTurn(key, name))
+    const group = address === '' ? undefined : addressGroup(address)
+    const waitMs = Math.max(
+      group === undefined ? 0 : this.#addresses.pauseMs(group),
+      this.#usernames.pauseMs(name),
+    )
+    if (waitMs > 0) return { result: 'paused', waitMs }
+    // In this order: who floods from one address must not hold places of a name while waiting for others
+    // of its own.
+    const ofAddress = group === undefined ? undefined : await this.#addresses.enter(group)
+    if (ofAddress !== undefined && ofAddress.result !== 'entered') return ofAddress
+    const ofName = await this.#usernames.enter(name)
+    if (ofName.result === 'entered') return admitted(this.#newTurn(key, group, name))
+    if (group !== undefined) this.#addresses.leave(group, false)
+    return ofName
   }
 
-  add(name: string): void {
-    const now = this.#options.now()
-    const before = this.#counts.get(name)
-    const isStale = before === undefined || now - before.lastMs > forgottenAfterMs
-    const failures = isStale ? 1 : before.failures + 1
-    const pauseMs =
-      failures < freeFailures ? 0 : firstPauseMs * 2 ** Math.min(failures - freeFailures, 30)
-    this.#counts.delete(name)
-    this.#counts.set(name, {
-      failures,
-      lastMs: now,
-      untilMs: now + Math.min(pauseMs, this.#longestMs),
-    })
-    if (this.#counts.size <= this.#options.entriesMax) return
-    const [oldest] = this.#counts.keys()
-    if (oldest !== undefined) this.#counts.delete(oldest)
+  /** Of one that was right before: where it is wrong now, its next is a guess. */
+  #knownTurn(key: string, name: string): Turn {
+    return {
+      succeeded: () => this.#isRight(key, name),
+      failed: () => this.#right.delete(key),
+      unchecked: () => undefined,
+    }
   }
 
-  /** Takes back one `add`. */
-  forgive(name: string): void {
-    const count = this.#counts.get(name)
-    if (count === undefined) return
-    if (count.failures <= 1) this.#counts.delete(name)
-    else this.#counts.set(name, { ...count, failures: count.failures - 1, untilMs: 0 })
+  #newTurn(key: string, group: string | undefined, name: string): Turn {
+    const leave = (failed: boolean): void => {
+      if (group !== undefined) this.#addresses.leave(group, failed)
+      this.#usernames.leave(name, failed)
+    }
+    return {
+      // The address keeps its count: who guesses may also own an account.
+      succeeded: () => {
+        this.#isRight(key, name)
+        leave(false)
+      },
+      failed: () => {
+        this.#right.delete(key)
+        leave(this.#counted.add(key))
+      },
+      unchecked: () => leave(false),
+    }
   }
 
-  clear(name: string): void {
-    this.#counts.delete(name)
+  #isRight(key: string, name: string): void {
+    this.#usernames.forget(name)
+    this.#counted.delete(key)
+    this.#right.delete(key)
+    this.#right.add(key)
   }
 }
 
-/**
- * Only new guesses count: a client that repeats one wrong password does not make it worse. Credentials
- * that were verified before are not asked about here, so that nobody can lock out who is at work.
- */
-export class FailedLogins {
-  readonly #addresses: Counts
-  readonly #usernames: Counts
+function admitted(turn: Turn): Admission {
+  return { result: 'admitted', turn }
+}
 
-  constructor(options: FailedLoginsOptions) {
-    this.#addresses = new Counts(options, longestPauseMs.address)
-    this.#usernames = new Counts(options, longestPauseMs.username)
-  }
-
-  /** How long this guess has to wait, in ms; 0 where it may be tried now. An address of '' has no count. */
-  waitMs(address: string, username: string): number {
-    const forAddress = address === '' ? 0 : this.#addresses.waitMs(address)
-    return Math.max(forAddress, this.#usernames.waitMs(username))
-  }
-
-  add(address: string, username: string): void {
-    if (address !== '') this.#addresses.add(address)
-    this.#usernames.add(username)
-  }
-
-  /** Takes back one `add` that turned out to be none. */
-  forgive(address: string, username: string): void {
-    if (address !== '') this.#addresses.forgive(address)
-    this.#usernames.forgive(username)
-  }
-
-  /** After a success. The address keeps its count: who guesses may also own an account. */
-  clear(username: string): void {
-    this.#usernames.clear(username)
-  }
+// A name may be as long as a header, and the text of a part of it holds the password that it was cut from.
+function shortName(username: string): string {
+  return hash('sha256', username, 'base64')
 }

@@ -3,8 +3,16 @@
 import type { ClientCertificate } from '../http/client-certificate.ts'
 import type { Scope } from '../oci/scope.ts'
 
-/** What proved the identity; `mtls` where a client certificate alone did. */
-export type AuthMethod = 'anonymous' | 'mtls' | 'basic' | 'oidc' | 'token' | 'api-key'
+/** What proved the identity; `mtls` where a client certificate alone did, `gateway` where a gateway's word. */
+export type AuthMethod =
+  | 'anonymous'
+  | 'mtls'
+  | 'basic'
+  | 'ldap'
+  | 'oidc'
+  | 'token'
+  | 'api-key'
+  | 'gateway'
 
 /** Absent parts are null. The client's address is not part of it: one identity has many. */
 export interface Identity {

@@ -2,10 +2,13 @@
 
 import type { Identity } from '../authenticate/identity.ts'
 import type { Action, ActionKind } from '../route/action.ts'
+import { ByIdentity } from './by-identity.ts'
 import type { CompiledPolicy } from './policy/compile.ts'
 import type { Decision } from './policy/decide.ts'
 
 const sizeMax = 16_384
+// Units: characters. What clients think up is thousands long, and would be kept for each decision.
+const clientTextMax = 256
 
 /** One decision for a repository, or where rules look closer, one for each action in it. */
 type Known = Decision | Map<Action, Decision>
@@ -13,6 +16,9 @@ type OfIdentity = Map<ActionKind, Map<string, Known>>
 
 /** How much of a request decides. `client`: an address decides, so nothing is remembered. */
 type Depth = 'repository' | 'action' | 'client'
+
+/** `implied`: made for a question beside the request's own, so that its object never comes again. */
+export type ActionOrigin = 'routed' | 'implied'
 
 const repositoryReads: ReadonlySet<string> = new Set([
   'request.action',
@@ -22,17 +28,13 @@ const repositoryReads: ReadonlySet<string> = new Set([
 
 /**
  * For one set of policies. No key is built: the keys are objects and strings that a request has
- * anyway. Limits: 16,384 decisions; then it begins anew.
+ * anyway. Limits: 16,384 decisions, none of an action with long texts; then it begins anew.
  */
 export class DecisionMemo {
-  #identities = new WeakMap<Identity, OfIdentity>()
-  #size = 0
-  // A busy connection keeps its identity, and comparing is cheaper than looking up.
-  #lastIdentity: Identity | undefined
-  #last: OfIdentity | undefined
+  readonly #known = new ByIdentity<OfIdentity>(sizeMax, newMap)
 
   find(identity: Identity, action: Action): Decision | undefined {
-    const known = this.#of(identity)?.get(action.kind)?.get(repositoryOf(action))
+    const known = this.#known.of(identity)?.get(action.kind)?.get(repositoryOf(action))
     return known instanceof Map ? known.get(action) : known
   }
 
@@ -42,43 +44,21 @@ export class DecisionMemo {
     action: Action,
     policies: readonly CompiledPolicy[],
     decision: Decision,
+    origin: ActionOrigin,
   ): void {
     const depth = depthOf(policies)
     // An action that is not read is made for one request, so it would never be found again.
-    if (depth === 'client' || (depth === 'action' && !isRead(action))) return
-    if (this.#size >= sizeMax) this.#forget()
-    const kinds = this.#of(identity) ?? this.#begin(identity)
+    const comesAgain = origin === 'routed' && isRead(action) && isShort(action)
+    if (depth === 'client' || (depth === 'action' && !comesAgain)) return
+    const kinds = this.#known.grow(identity)
     const repositories = entry(kinds, action.kind, newMap<string, Known>)
     const repository = repositoryOf(action)
-    this.#size += 1
     if (depth === 'repository') {
       repositories.set(repository, decision)
       return
     }
     const known = entry(repositories, repository, newMap<Action, Decision>)
     if (known instanceof Map) known.set(action, decision)
-  }
-
-  #of(identity: Identity): OfIdentity | undefined {
-    if (identity === this.#lastIdentity) return this.#last
-    this.#lastIdentity = identity
-    this.#last = this.#identities.get(identity)
-    return this.#last
-  }
-
-  #begin(identity: Identity): OfIdentity {
-    const kinds: OfIdentity = new Map()
-    this.#identities.set(identity, kinds)
-    this.#lastIdentity = identity
-    this.#last = kinds
-    return kinds
-  }
-
-  #forget(): void {
-    this.#identities = new WeakMap()
-    this.#size = 0
-    this.#lastIdentity = undefined
-    this.#last = undefined
   }
 }
 
@@ -89,6 +69,12 @@ function repositoryOf(action: Action): string {
 // The route remembers the actions of GET and HEAD.
 function isRead({ kind }: Action): boolean {
   return kind.startsWith('get-') || kind.startsWith('list-')
+}
+
+function isShort(action: Action): boolean {
+  const last = 'page' in action ? action.page.last : undefined
+  const artifactType = action.kind === 'get-referrers' ? action.artifactType : undefined
+  return (last?.length ?? 0) + (artifactType?.length ?? 0) <= clientTextMax
 }
 
 const depths = new WeakMap<CompiledPolicy, Depth>()
@@ -114,6 +100,18 @@ export function readsRequest({ rules }: CompiledPolicy): boolean {
   return rules.some(({ reads }) =>
     [...reads].some((path) => path.startsWith('request.') && !repositoryReads.has(path)),
   )
+}
+
+/** Whether a rule tells one repository from another. */
+export function readsRepository({ rules }: CompiledPolicy): boolean {
+  return rules.some(
+    ({ reads }) => reads.has('request.repository') || reads.has('request.namespace'),
+  )
+}
+
+/** Whether a rule tells one tag or digest of a repository from another. */
+export function readsReference({ rules }: CompiledPolicy): boolean {
+  return rules.some(({ reads }) => reads.has('request.reference'))
 }
 
 function newMap<K, V>(): Map<K, V> {

@@ -11,9 +11,18 @@ export interface AdminAnswer {
 const timeoutMs = 30_000
 const answerBytesMax = 64 * 1024 * 1024
 
+/** Nobody listens on the socket. */
+export class NoServerError extends Error {
+  override readonly name = 'NoServerError'
+
+  constructor(socket: string) {
+    super(`no server answers on ${socket}: start it first`)
+  }
+}
+
 /**
  * GET without `input`, else POST of it as JSON.
- * Errors: Error whose message tells the operator what to do.
+ * Errors: NoServerError; Error whose message tells the operator what to do.
  */
 export function askAdmin(socket: string, path: string, input?: object): Promise<AdminAnswer> {
   const body = input === undefined ? undefined : JSON.stringify(input)
@@ -24,6 +33,8 @@ export function askAdmin(socket: string, path: string, input?: object): Promise<
       method: body === undefined ? 'GET' : 'POST',
       headers: { 'Content-Type': 'application/json' },
       timeout: timeoutMs,
+      // A connection that is kept may be one to a server that is gone.
+      agent: false,
     })
     call.on('error', (error) => reject(explained(error, socket)))
     call.on('timeout', () => call.destroy(new Error('the server did not answer')))
@@ -50,7 +61,7 @@ function explained(error: Error, socket: string): Error {
   switch (code) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return new Error(`no server answers on ${socket}: start it first`)
+      return new NoServerError(socket)
     case 'EACCES':
     case 'EPERM':
       return new Error(`${socket} cannot be opened: run this as the user of the server`)

@@ -1,5 +1,5 @@
-// What check-config finds beyond the configuration files: rules that do not compile, passwords that are
-// no hashes, TLS files that cannot be used or soon cannot.
+// What check-config finds beyond the configuration files: rules and patterns that do not compile, passwords
+// that are no hashes, TLS files that cannot be used or soon cannot.
 import { locateKey } from '../config/locate.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import { type Config, schema, type TlsConfig } from '../config/schema.ts'
@@ -18,11 +18,56 @@ export async function checkEdge(
   // Loaded here, so that the other commands start without the policy engine.
   const { compilePolicies } = await import('../authorize/policy/compile.ts')
   const { problems } = compilePolicies(config.global.accessPolicy, config.repositories)
+  const { checkRules } = await import('../runtime/rules.ts')
+  const rules = checkRules(config, files)
   const { loadUsers } = await import('../authenticate/users.ts')
   const users = loadUsers(config.auth)
   const isUsed = config.listeners.some((listener) => listener.tls)
   const tls = config.tls && isUsed ? await checkTls(config.tls, files, now) : nothing
-  return { problems: [...problems, ...users.problems, ...tls.problems], warnings: tls.warnings }
+  return {
+    problems: [
+      ...[...problems, ...rules, ...users.problems, ...tls.problems],
+      ...(await guardFaults(config, files)),
+    ],
+    warnings: tls.warnings,
+  }
+}
+
+// As the server opens them, but nobody is asked.
+async function guardFaults(
+  config: Config,
+  files: readonly string[],
+): Promise<readonly ConfigProblem[]> {
+  const { webhooks, opas } = config.auth
+  if (webhooks.length + opas.length === 0) return []
+  const { openWebhooks } = await import('../authorize/webhook/open.ts')
+  const { openOpas } = await import('../authorize/opa/open.ts')
+  const { GuardCounts } = await import('../telemetry/guard-counts.ts')
+  const ignore = (): void => {}
+  const around = { elapsed: () => 0, log: { info: ignore, warn: ignore } }
+  const opened = [
+    ...webhooks.map((each) => {
+      const parts = { ...around, counts: new GuardCounts('webhook') }
+      return { path: ['auth', 'webhook', each.name], open: () => openWebhooks([each], parts) }
+    }),
+    ...opas.map((each) => {
+      const parts = { ...around, counts: new GuardCounts('opa') }
+      return { path: ['auth', 'opa', each.name], open: () => openOpas([each], parts) }
+    }),
+  ]
+  const problems: ConfigProblem[] = []
+  for (const { path, open } of opened) {
+    try {
+      await (await open()).close()
+    } catch (error) {
+      const told = error instanceof Error ? error.message : String(error)
+      const [, key, message] = /^auth\.(?:webhook|opa)\.[\w.-]+\.(\w+):? (.*)$/s.exec(told) ?? []
+      const whole = key === undefined ? path : [...path, key]
+      const place = locateKey(files, whole)
+      problems.push({ ...place, key: whole.join('.'), message: message ?? told })
+    }
+  }
+  return problems
 }
 
 const nothing: EdgeFindings = { problems: [], warnings: [] }

@@ -4,6 +4,8 @@
 export interface Terminal {
   out(text: string): void
   err(text: string): void
+  /** Columns of the terminal that `err` writes to; undefined where it is none. */
+  width?(): number | undefined
 }
 
 export interface Invocation {
@@ -15,6 +17,8 @@ export interface Invocation {
   readonly options: Readonly<Record<string, string | undefined>>
   /** The word behind the command's name; undefined where it takes none, or none was given. */
   readonly argument: string | undefined
+  /** All words behind the command's name, for those that take several. */
+  readonly words: readonly string[]
   readonly cwd: string
   readonly terminal: Terminal
 }
@@ -33,6 +37,8 @@ export interface Command {
   readonly repeatable?: readonly string[]
   /** What stands for its argument in the help; absent where it takes none. */
   readonly argument?: string
+  /** It takes any number of them. */
+  readonly takesSeveral?: true
   /** Resolves to the exit code, of those that `exitCodes` names. */
   run(invocation: Invocation): Promise<number>
 }
@@ -42,4 +48,6 @@ export const exitCodes = {
   ok: 0,
   failed: 1,
   usage: 2,
+  /** A fault of the program itself. Source: sysexits.h, EX_SOFTWARE. */
+  crashed: 70,
 } as const

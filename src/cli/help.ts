@@ -8,9 +8,10 @@ const commonOptions: readonly (readonly [form: string, meaning: string])[] = [
 ]
 
 const exitHelp = `Exit codes:
-  0  success
-  1  the configuration was refused or the command failed
-  2  the command line was not understood
+  0   success
+  1   the configuration was refused or the command failed
+  2   the command line was not understood
+  70  the server met a fault of its own and ended; the log says which
 `
 
 /** The text of `keelson --help`. */
@@ -38,7 +39,8 @@ export function commandHelp(command: Command): string {
     }),
   ]
   const usage = own.length > 3 ? ' [OPTION]...' : own.map(([form]) => ` [${form}]`).join('')
-  const argument = command.argument === undefined ? '' : ` [${command.argument}]`
+  const several = command.takesSeveral === true ? '...' : ''
+  const argument = command.argument === undefined ? '' : ` [${command.argument}]${several}`
   return `Usage: keelson [-c FILE]... ${name}${usage}${argument}
 
 keelson ${name}: ${summary}.

@@ -2,12 +2,22 @@
 import { parseArgs } from 'node:util'
 import { nearestName } from '../config/hint.ts'
 import { argon } from './argon.ts'
+import { auditVerify } from './audit.ts'
+import { backupCreate, backupList, backupPrune, backupRestore, backupVerify } from './backup.ts'
 import { checkConfig } from './check-config.ts'
 import { type Command, exitCodes, type Terminal } from './command.ts'
 import { doctor } from './doctor.ts'
+import { exportCommand } from './export.ts'
+import { gc, gcList, gcRestore } from './gc.ts'
 import { commandHelp, generalHelp } from './help.ts'
+import { importCommand } from './import.ts'
+import { jobs, jobsStop } from './jobs.ts'
 import { policyLint, policyTest } from './policy.ts'
+import { policyExplain } from './policy-explain.ts'
+import { prune } from './prune.ts'
+import { scrub } from './scrub.ts'
 import { server } from './serve.ts'
+import { tagHistory, tagRestore } from './tag.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
 import { productVersion } from './version.ts'
 
@@ -19,9 +29,27 @@ export const commands: readonly Command[] = [
   argon,
   policyTest,
   policyLint,
+  policyExplain,
+  auditVerify,
   tokenCreate,
   tokenList,
   tokenRevoke,
+  backupCreate,
+  backupList,
+  backupVerify,
+  backupPrune,
+  backupRestore,
+  gcList,
+  gcRestore,
+  gc,
+  scrub,
+  prune,
+  tagHistory,
+  tagRestore,
+  importCommand,
+  exportCommand,
+  jobsStop,
+  jobs,
 ]
 
 interface CommandLine {
@@ -62,7 +90,8 @@ export async function runCommandLine(
   const { name } = command
   const rest = words.slice(name.split(' ').length)
   const surplus = rest[command.argument === undefined ? 0 : 1]
-  if (surplus !== undefined) return refuse(`${name} takes no argument '${surplus}'`, terminal)
+  if (surplus !== undefined && command.takesSeveral !== true)
+    return refuse(`${name} takes no argument '${surplus}'`, terminal)
   const own = { ...command.flags, ...command.options }
   const given = [...flags, ...Object.keys(line.options)]
   const foreign = given.find((option) => !Object.hasOwn(own, option))
@@ -75,7 +104,7 @@ export async function runCommandLine(
     if (isSurplus) return refuse(`--${option} can be given only once`, terminal)
     options[option] = values.join(' ')
   }
-  return command.run({ files, flags, options, argument: rest[0], cwd, terminal })
+  return command.run({ files, flags, options, argument: rest[0], words: rest, cwd, terminal })
 }
 
 function commandOf(words: readonly string[]): Command | undefined {

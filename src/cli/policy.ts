@@ -1,13 +1,23 @@
 // `keelson policy test` and `keelson policy lint`: what the policies say, and whether they mean it.
 import { relative } from 'node:path'
 import type { CompiledPolicies } from '../authorize/policy/compile.ts'
-import type { Decision, PolicyStep, RuleStep } from '../authorize/policy/decide.ts'
+import type { Decision, PolicyStep } from '../authorize/policy/decide.ts'
+import type { RetentionRules } from '../authorize/policy/retention.ts'
 import { ConfigError } from '../config/problem.ts'
+import type { Config } from '../config/schema.ts'
 import type { Place } from '../config/source.ts'
 import type { Action } from '../route/action.ts'
 import { type Command, exitCodes, type Invocation } from './command.ts'
 import { configFiles, loadOrReport, reportProblems } from './configuration.ts'
 import { type Asked, describeIdentity, identityHelp, parseIdentity } from './policy-identity.ts'
+import {
+  describeAction,
+  policyName,
+  retentionName,
+  type ShownAction,
+  type ShownPolicy,
+  shownStep,
+} from './shown-policy.ts'
 
 export const policyTest: Command = {
   name: 'policy test',
@@ -48,15 +58,19 @@ ${identityHelp}`,
       terminal.err(`keelson: ${error instanceof Error ? error.message : String(error)}\n`)
       return exitCodes.usage
     }
-    const policies = await compileOrReport(invocation)
-    if (policies === undefined) return exitCodes.failed
+    const loaded = await compileOrReport(invocation)
+    if (loaded === undefined) return exitCodes.failed
+    const { config, policies } = loaded
     const { decide, policiesFor } = await import('../authorize/policy/decide.ts')
     const { identity } = asked
     const clientIp = addressOf(asked)
     const decisions = actions.map((action) =>
       decide(policiesFor(policies, action), { identity, action, clientIp }, () => {}),
     )
-    const texts = decisions.map((decision, index) => shownDecision(decision, asked, actions[index]))
+    const guards = await Promise.all(actions.map((action) => guardsOf(config, action)))
+    const texts = decisions.map((decision, index) =>
+      shownDecision(decision, asked, actions[index], guards[index] ?? []),
+    )
     terminal.out(texts.join('\n'))
     return decisions.every(({ allowed }) => allowed) ? exitCodes.ok : exitCodes.failed
   },
@@ -66,18 +80,26 @@ export const policyLint: Command = {
   name: 'policy lint',
   summary: 'look for rules that decide nothing and policies that stand open',
   help: `Names what is legal and yet seldom meant: policies that deny or allow everything, rules that are
-constant, repeated or never reached, and what clients may do that have not logged in.
+constant, repeated or never reached, what clients may do that have not logged in, and retention policies
+that keep everything, nothing, or nothing that is fresh.
 Exits 1 where there is a warning; notes alone exit 0.`,
   flags: {},
   async run(invocation: Invocation): Promise<number> {
-    const policies = await compileOrReport(invocation)
-    if (policies === undefined) return exitCodes.failed
+    const loaded = await compileOrReport(invocation)
+    if (loaded === undefined) return exitCodes.failed
+    const { config, policies, retention } = loaded
     const { lintPolicies } = await import('../authorize/policy/lint.ts')
-    const findings = lintPolicies(policies)
+    const { lintRetention } = await import('../authorize/policy/lint-retention.ts')
+    const findings = [
+      ...lintPolicies(policies).map((each) => ({ ...each, name: policyName(each.policy) })),
+      ...lintRetention(retention, config).map((each) => {
+        return { ...each, name: retentionName(each.policy) }
+      }),
+    ]
     const { terminal } = invocation
-    for (const { severity, policy, place, message } of findings) {
+    for (const { severity, name, place, message } of findings) {
       const at = place === undefined ? '' : `${shownPlace(place, invocation.cwd)}: `
-      terminal.out(`${severity}: ${at}${policyName(policy)}: ${message}\n`)
+      terminal.out(`${severity}: ${at}${name}: ${message}\n`)
     }
     if (findings.length === 0) terminal.err('OK\n')
     const isClean = findings.every(({ severity }) => severity === 'note')
@@ -85,16 +107,38 @@ Exits 1 where there is a warning; notes alone exit 0.`,
   },
 }
 
-async function compileOrReport(invocation: Invocation): Promise<CompiledPolicies | undefined> {
+interface Loaded {
+  readonly config: Config
+  readonly policies: CompiledPolicies
+  readonly retention: RetentionRules
+}
+
+async function compileOrReport(invocation: Invocation): Promise<Loaded | undefined> {
   const config = loadOrReport(configFiles(invocation), invocation)
   if (config === undefined) return undefined
   // Loaded here, so that the other commands start without the policy engine.
   const { compilePolicies } = await import('../authorize/policy/compile.ts')
   const compiled = compilePolicies(config.global.accessPolicy, config.repositories)
-  if (compiled.policies === undefined) {
-    reportProblems(new ConfigError(compiled.problems), invocation.terminal)
-  }
-  return compiled.policies
+  const { compileRetention } = await import('../authorize/policy/retention.ts')
+  const retained = compileRetention(config.global.retentionPolicy, config.repositories)
+  const { policies } = compiled
+  const { rules: retention } = retained
+  if (policies !== undefined && retention !== undefined) return { config, policies, retention }
+  const problems = [...compiled.problems, ...retained.problems]
+  reportProblems(new ConfigError(problems), invocation.terminal)
+  return undefined
+}
+
+/** The tables of those who are asked about what the policies allow, in order. */
+async function guardsOf(config: Config, action: Action): Promise<readonly string[]> {
+  const { matching } = await import('../authorize/prefixes.ts')
+  const byPrefix = new Map(config.repositories.map((each) => [each.prefix, each]))
+  const below = 'repository' in action ? matching(byPrefix, action.repository) : []
+  const names = [config.global, ...below].flatMap(({ authorizationWebhook, authorizationOpa }) => [
+    ...(authorizationWebhook === undefined ? [] : [`auth.webhook.${authorizationWebhook}`]),
+    ...(authorizationOpa === undefined ? [] : [`auth.opa.${authorizationOpa}`]),
+  ])
+  return [...new Set(names)]
 }
 
 function addressOf({ clientIp }: Asked): () => string {
@@ -104,41 +148,49 @@ function addressOf({ clientIp }: Asked): () => string {
   }
 }
 
-function shownDecision(decision: Decision, asked: Asked, action: Action | undefined): string {
-  const title = `${describeIdentity(asked)}: ${action === undefined ? '' : describeAction(action)}\n`
-  const parts = [title, ...decision.steps.map(shownStep), `${conclusion(decision, asked)}\n`]
+function shownDecision(
+  decision: Decision,
+  asked: Asked,
+  action: Action | undefined,
+  guards: readonly string[],
+): string {
+  const title = `${describeIdentity(asked)}: ${action === undefined ? '' : describeAction(actionParts(action))}\n`
+  const parts = [
+    title,
+    ...decision.steps.map((step) => shownStep(toShow(step))),
+    `${conclusion(decision, asked, guards)}\n`,
+  ]
   return parts.join('\n')
 }
 
-function describeAction(action: Action): string {
-  const repository = 'repository' in action ? ` ${action.repository}` : ''
-  if (!('reference' in action)) return `${action.kind}${repository}`
-  const { reference } = action
-  return `${action.kind}${repository} ${reference.kind === 'tag' ? reference.tag : reference.digest}`
+function actionParts(action: Action): ShownAction {
+  const reference = 'reference' in action ? action.reference : undefined
+  const name = reference?.kind === 'tag' ? reference.tag : reference?.digest
+  return {
+    action: action.kind,
+    repository: 'repository' in action ? action.repository : undefined,
+    reference: name,
+  }
 }
 
-function shownStep(step: PolicyStep): string {
-  const rules = step.rules.map((rule) => shownRule(rule, step))
-  const last = step.decidedBy === undefined ? `  no rule holds: ${verdict(step)} by default\n` : ''
-  return `${policyName(step.policy)}, default ${step.default}\n${rules.join('')}${last}`
+function toShow({ policy, default: fallback, allowed, rules, decidedBy }: PolicyStep): ShownPolicy {
+  return {
+    ...{ policy, default: fallback, allowed },
+    rules: rules.map(({ rule, outcome, error }) => {
+      const { text, place } = rule
+      return { text, place: `line ${place.line}`, outcome, error, decides: rule === decidedBy }
+    }),
+  }
 }
 
-function shownRule({ rule, outcome, error }: RuleStep, step: PolicyStep): string {
-  const mark = step.decidedBy === rule ? `  ← decides: ${verdict(step)}` : ''
-  const text = rule.text.trim().replaceAll(/\s*\n\s*/g, ' ')
-  const line = `  ${outcome.padEnd(9)}  line ${rule.place.line}: ${text}${mark}\n`
-  return error === undefined ? line : `${line}             ${error}\n`
-}
-
-function verdict({ allowed }: PolicyStep): string {
-  return allowed ? 'allowed' : 'denied'
-}
-
-function policyName(policy: string): string {
-  return policy === 'global' ? 'global policy' : `policy of repository "${policy}"`
-}
-
-function conclusion({ allowed, steps }: Decision, { identity }: Asked): string {
+function conclusion(
+  { allowed, steps }: Decision,
+  { identity }: Asked,
+  guards: readonly string[],
+): string {
+  if (allowed && guards.length > 0) {
+    return `ALLOWED by the policies; a server also asks ${guards.join(', ')}`
+  }
   if (allowed) return 'ALLOWED'
   const status = identity.authMethod === 'anonymous' ? 401 : 403
   const last = steps.at(-1)

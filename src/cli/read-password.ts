@@ -13,10 +13,20 @@ export interface PasswordInput {
 /** Errors: Error with a message for the operator. From a pipe one line is read, its end cut off. */
 export async function readPassword({ stdin, prompt }: PasswordInput): Promise<string> {
   if (!stdin.isTTY) return readLine(stdin)
-  const first = await ask(stdin, prompt, 'Password: ')
-  const second = await ask(stdin, prompt, 'Again: ')
-  if (first !== second) throw new Error('the two passwords differ')
-  return first
+  // readline echoes to its output; this one swallows it.
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const typed = createInterface({ input: stdin, output: nowhere, terminal: true, historySize: 0 })
+  typed.once('SIGINT', () => typed.close())
+  // Both lines of one reader: those that are pasted together come in one chunk.
+  const lines = typed[Symbol.asyncIterator]()
+  try {
+    const first = await ask(lines, prompt, 'Password: ')
+    const second = await ask(lines, prompt, 'Again: ')
+    if (first !== second) throw new Error('the two passwords differ')
+    return first
+  } finally {
+    typed.close()
+  }
 }
 
 async function readLine(stdin: NodeJS.ReadStream): Promise<string> {
@@ -36,24 +46,14 @@ async function readLine(stdin: NodeJS.ReadStream): Promise<string> {
   return line
 }
 
-// readline echoes to its output; this one swallows it.
-function ask(
-  stdin: NodeJS.ReadStream,
+async function ask(
+  lines: AsyncIterator<string, unknown>,
   prompt: (text: string) => void,
   question: string,
 ): Promise<string> {
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const lines = createInterface({ input: stdin, output: nowhere, terminal: true, historySize: 0 })
   prompt(question)
-  return new Promise((resolve, reject) => {
-    lines.once('SIGINT', () => lines.close())
-    lines.once('line', (line) => {
-      resolve(line)
-      lines.close()
-    })
-    lines.once('close', () => {
-      prompt('\n')
-      reject(new Error('no password was given'))
-    })
-  })
+  const line = await lines.next()
+  prompt('\n')
+  if (line.done === true) throw new Error('no password was given')
+  return line.value
 }

@@ -1,18 +1,18 @@
 // `keelson token create`, `token list` and `token revoke`: API keys, and an end to what was issued.
 import { formatDuration, parseDuration } from '../config/units.ts'
-import { type AdminAnswer, askAdmin } from './admin-client.ts'
+import type { AdminAnswer } from './admin-client.ts'
+import { askServer, type WithoutServer } from './ask-server.ts'
 import { type Command, exitCodes, type Invocation } from './command.ts'
-import { configFiles, loadOrReport } from './configuration.ts'
 
 const ttlDefault = '90d'
 
 export const tokenCreate: Command = {
   name: 'token create',
   summary: 'make an API key and print it',
-  help: `Asks the running server for a new API key and prints it, this once: only its hash is kept. It is used
-as the password of any user name, with --user as that user's password, or as a Bearer token.
-Scopes narrow what the policies allow, and never widen it. In place of a repository there may be
-team/*, which is everything below team, or *, which is everything.`,
+  help: `Makes a new API key and prints it, this once: only its hash is kept. The running server does it; where
+none runs, the store is opened for that. The key is used as the password of any user name, with --user as
+that user's password, or as a Bearer token. Scopes narrow what the policies allow, and never widen it. In
+place of a repository there may be team/*, which is everything below team, or *, which is everything.`,
   flags: { json: 'print the key and all that is known of it as one JSON object' },
   options: {
     name: ['NAME', 'what it is for; policies see it as the user key:NAME'],
@@ -32,7 +32,7 @@ team/*, which is everything below team, or *, which is everything.`,
       return refuse(invocation, `--ttl: expected a duration such as ${formatDuration(3_600_000)}`)
     }
     const input = { name, scopes, ttlMs, ...(user === undefined ? {} : { username: user }) }
-    const made = await ask(invocation, '/tokens/create', input)
+    const made = await askServer(invocation, '/tokens/create', input, withoutServer)
     if (made === undefined) return exitCodes.failed
     if (flags.has('json')) {
       terminal.out(`${JSON.stringify(made, undefined, 2)}\n`)
@@ -48,11 +48,11 @@ team/*, which is everything below team, or *, which is everything.`,
 export const tokenList: Command = {
   name: 'token list',
   summary: 'list API keys and refresh tokens',
-  help: `Asks the running server. The keys themselves are not shown, since nobody has them. What has ended is
-listed for 30 days more.`,
+  help: `Asks the running server, or reads the store where none runs. The keys themselves are not shown, since
+nobody has them. What has ended is listed for 30 days more.`,
   flags: { json: 'print one JSON object' },
   async run(invocation: Invocation): Promise<number> {
-    const listed = await ask(invocation, '/tokens')
+    const listed = await askServer(invocation, '/tokens', undefined, withoutServer)
     if (listed === undefined) return exitCodes.failed
     const { terminal, flags } = invocation
     terminal.out(flags.has('json') ? `${JSON.stringify(listed, undefined, 2)}\n` : shown(listed))
@@ -65,7 +65,8 @@ export const tokenRevoke: Command = {
   summary: 'end an API key, a token, or all that a user has',
   help: `ID is that of an API key or a refresh token, as token list shows it, or the id (jti) of a token, as
 the log has it. With --user, every token, refresh token and API key that the user has so far ends.
-It holds at once, and in other processes of the same store within a second.`,
+It holds at once, and within a second in other processes of the same store and on hosts that share a
+Redis. Where no server runs, the store is opened for that, and other hosts hear of it at its start.`,
   argument: 'ID',
   flags: {},
   options: { user: ['NAME', 'the user name, as policies see it'] },
@@ -76,7 +77,7 @@ It holds at once, and in other processes of the same store within a second.`,
       return refuse(invocation, 'token revoke needs an id or --user')
     }
     const input = id === undefined ? { username: user ?? '' } : { id }
-    const revoked = await ask(invocation, '/tokens/revoke', input)
+    const revoked = await askServer(invocation, '/tokens/revoke', input, withoutServer)
     if (revoked === undefined) return exitCodes.failed
     const counts = revoked as { revoked?: string; apiKeys?: number; refreshTokens?: number }
     const { apiKeys = 0, refreshTokens = 0 } = counts
@@ -89,37 +90,16 @@ It holds at once, and in other processes of the same store within a second.`,
   },
 }
 
+// Loaded where it is needed: with a server, none of it is.
+const withoutServer: WithoutServer = async (config, path, input): Promise<AdminAnswer> => {
+  const { callOffline } = await import('../runtime/offline.ts')
+  return callOffline(config, path, input)
+}
+
 interface TokenOptions {
   readonly name?: string
   readonly ttl?: string
   readonly user?: string
-}
-
-/** The body of a 200, or undefined after the terminal was told why there is none. */
-async function ask(
-  invocation: Invocation,
-  path: string,
-  input?: object,
-): Promise<object | undefined> {
-  const config = loadOrReport(configFiles(invocation), invocation)
-  if (config === undefined) return undefined
-  const { socket } = config.admin
-  if (socket === undefined) return report(invocation, 'admin.socket is not configured')
-  let answer: AdminAnswer
-  try {
-    answer = await askAdmin(socket, path, input)
-  } catch (error) {
-    if (!(error instanceof Error)) throw error
-    return report(invocation, error.message)
-  }
-  const { status, body } = answer
-  const { error, ...rest }: { readonly error?: unknown } = { ...(body as object | undefined) }
-  if (status === 200) return rest
-  return report(invocation, typeof error === 'string' ? error : `the server answered ${status}`)
-}
-
-function report({ terminal }: Invocation, message: string): undefined {
-  terminal.err(`keelson: ${message}\n`)
 }
 
 function refuse({ terminal }: Invocation, message: string): number {

@@ -4,6 +4,14 @@ import type { Schema, SchemaValues } from './schema.ts'
 import type { Place } from './source.ts'
 import { dottedName, type ReadTables, type TableValues } from './tables.ts'
 
+/** A table that the user named, as its rows have checked it. */
+export interface NamedTable {
+  readonly name: string
+  /** Its path, dotted. */
+  readonly table: string
+  readonly values: TableValues['values']
+}
+
 /** What the rules that span several keys ask and tell. */
 export class CheckedTables {
   readonly #read: ReadTables
@@ -48,6 +56,22 @@ export class CheckedTables {
         parent.every((name, i) => path[i] === name) &&
         place !== undefined,
     )
+  }
+
+  /**
+   * As `children`, with the name and the dotted path of each.
+   * Errors: refuses a name that metrics and logs cannot carry.
+   */
+  named(...parent: readonly string[]): readonly NamedTable[] {
+    return this.children(...parent).map(({ path, values }) => {
+      const name = path.at(-1) ?? ''
+      const table = dottedName(path)
+      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+        const message = `expected a name of letters, digits, ".", "_" and "-"; found ${JSON.stringify(name)}`
+        this.refuse(table, undefined, message)
+      }
+      return { name, table, values }
+    })
   }
 
   /** Where the key stands, else its table, else the first file. */

@@ -1,5 +1,7 @@
 // Who may log in: what the keys of the auth tables mean together. Hashes are checked where they are used.
 import type { CheckedTables } from './checked-tables.ts'
+import { refuseHalfPair } from './client-files.ts'
+import { composeGateway, composeLdap, composeOpas, composeWebhooks } from './compose-guards.ts'
 import type {
   AuthConfig,
   IdentityConfig,
@@ -20,7 +22,13 @@ export function composeAuth(tables: CheckedTables): AuthConfig {
     const message = `expected another name than that of the provider auth.oidc.${name}, which stands for its tokens`
     tables.refuse(dottedName(['auth', 'identity', taken.id]), 'username', message)
   }
-  return { identities, oidc, htpasswd, tokenService: composeTokenService(tables) }
+  return {
+    ...{ identities, oidc, htpasswd, tokenService: composeTokenService(tables) },
+    ldap: composeLdap(tables),
+    webhooks: composeWebhooks(tables),
+    opas: composeOpas(tables),
+    gateway: composeGateway(tables),
+  }
 }
 
 function composeIdentities(tables: CheckedTables): readonly IdentityConfig[] {
@@ -46,40 +54,22 @@ function composeIdentities(tables: CheckedTables): readonly IdentityConfig[] {
 }
 
 function composeOidc(tables: CheckedTables): readonly OidcProviderConfig[] {
-  const issuers = new Map<string, string>()
-  return tables.children('auth', 'oidc').map(({ path, values }) => {
-    const name = path.at(-1) ?? ''
-    const table = dottedName(path)
+  return tables.named('auth', 'oidc').map(({ name, table, values }) => {
     // readTables has checked the values against the rows that this type is derived from.
     const provider = values as SchemaValues<'auth.oidc'>
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
-      const message = `expected a name of letters, digits, ".", "_" and "-"; found ${JSON.stringify(name)}`
-      tables.refuse(table, undefined, message)
-    }
     // The user names of API keys begin so.
     if (name === 'key') tables.refuse(table, undefined, 'expected another name than key')
-    const owner = issuers.get(provider.issuer)
-    if (owner !== undefined) {
-      tables.refuse(table, 'issuer', `expected another issuer than that of ${owner}`)
+    refuseHalfPair(tables, table, provider)
+    const { introspectionUrl, introspectionClientId, introspectionClientSecret } = provider
+    const given = [introspectionUrl, introspectionClientId, introspectionClientSecret]
+    if (given.some((each) => each === undefined) && given.some((each) => each !== undefined)) {
+      const message =
+        'expected introspection_url, introspection_client_id and introspection_client_secret, or none of them'
+      tables.refuse(table, undefined, message)
     }
-    issuers.set(provider.issuer, table)
-    if ((provider.clientCertificate === undefined) !== (provider.clientPrivateKey === undefined)) {
-      tables.refuse(table, undefined, 'expected both client_certificate and client_private_key')
-    }
-    return { name, ...optional, ...provider }
+    return { name, ...provider }
   })
 }
-
-// Keys that no file has are absent from the values.
-const optional = {
-  jwksUri: undefined,
-  serverCaBundle: undefined,
-  clientCertificate: undefined,
-  clientPrivateKey: undefined,
-  bearerTokenFile: undefined,
-  usernameClaim: undefined,
-  groupsClaim: undefined,
-} as const
 
 function composeTokenService(tables: CheckedTables): TokenServiceConfig | undefined {
   if (!tables.has('auth.token_service')) return undefined

@@ -1,7 +1,15 @@
-// The access policies: what their keys mean together. The rules are compiled elsewhere.
+// The policies: what their keys mean together. The rules are compiled elsewhere.
 import { parseRepositoryName } from '../oci/name.ts'
 import type { CheckedTables } from './checked-tables.ts'
-import type { AccessPolicy, RepositoryConfig, Rule, SchemaValues } from './schema.ts'
+import type {
+  AccessPolicy,
+  QuotaConfig,
+  RepositoryConfig,
+  RetentionPolicy,
+  Rule,
+  SchemaValues,
+  ValidationConfig,
+} from './schema.ts'
 import { dottedName, type TableValues } from './tables.ts'
 
 /** The policy of one `access_policy` table, or undefined where no file has it. */
@@ -23,18 +31,53 @@ export function composePolicy(
 
 /** One for each `[repository."<prefix>"]`, in the order of the files. */
 export function composeRepositories(tables: CheckedTables): readonly RepositoryConfig[] {
-  return tables.children('repository').map(({ path }) => {
+  return tables.children('repository').map(({ path, values }) => {
     const prefix = path.at(-1) ?? ''
     if (parseRepositoryName(prefix) === undefined) {
       const message = `expected a repository name or the first components of one, such as "team/app", without a slash at its end; found ${JSON.stringify(prefix)}`
       tables.refuse(dottedName(path), undefined, message)
     }
-    return { prefix, accessPolicy: composePolicy(tables, [...path, 'access_policy']) }
+    return {
+      // readTables has checked the values against the rows that this type is derived from.
+      ...(values as SchemaValues<'repository'>),
+      prefix,
+      accessPolicy: composePolicy(tables, [...path, 'access_policy']),
+      retentionPolicy: composeRetention(tables, [...path, 'retention_policy']),
+      quota: composeQuota(tables, [...path, 'quota']),
+      validation: composeValidation(tables, [...path, 'validation']),
+    }
   })
 }
 
+/** One `retention_policy` table, or undefined where no file has it. */
+export function composeRetention(
+  tables: CheckedTables,
+  path: readonly string[],
+): RetentionPolicy | undefined {
+  const table = tables.written(path)
+  return table && { rules: rulesOf(tables, table) }
+}
+
+/** One `quota` table, or undefined where no file has it. */
+export function composeQuota(
+  tables: CheckedTables,
+  path: readonly string[],
+): QuotaConfig | undefined {
+  // readTables has checked the values against the rows that this type is derived from.
+  return tables.written(path)?.values as QuotaConfig | undefined
+}
+
+/** One `validation` table, or undefined where no file has it. */
+export function composeValidation(
+  tables: CheckedTables,
+  path: readonly string[],
+): ValidationConfig | undefined {
+  // As above.
+  return tables.written(path)?.values as ValidationConfig | undefined
+}
+
 function rulesOf(tables: CheckedTables, table: TableValues): readonly Rule[] {
-  const { rules } = table.values as SchemaValues<'global.access_policy'>
+  const { rules } = table.values as SchemaValues<'global.retention_policy'>
   const places = table.itemPlaces.get('rules') ?? []
   return rules.map((text, index) => ({
     text,

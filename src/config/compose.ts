@@ -2,14 +2,32 @@
 import { join } from 'node:path'
 import { CheckedTables } from './checked-tables.ts'
 import { composeAuth } from './compose-auth.ts'
-import { composePolicy, composeRepositories } from './compose-policy.ts'
+import { composeForwardAuth, refuseUnknownGuards } from './compose-guards.ts'
+import { composePeers } from './compose-peers.ts'
+import {
+  composePolicy,
+  composeQuota,
+  composeRepositories,
+  composeRetention,
+  composeValidation,
+} from './compose-policy.ts'
+import { composePostgres } from './compose-postgres.ts'
+import { composeRedis } from './compose-redis.ts'
 import { composeListeners, composeTls, refuseForTransport } from './compose-server.ts'
+import { composeAudit, composeUsage } from './compose-usage.ts'
+import { deepFreeze } from './deep-freeze.ts'
 import type { ConfigProblem } from './problem.ts'
-import type { BlobStoreConfig, Config, ListenerConfig, MetadataStoreConfig } from './schema.ts'
+import type {
+  BlobStoreConfig,
+  Config,
+  ListenerConfig,
+  MetadataStoreConfig,
+  StorageConfig,
+} from './schema.ts'
 import type { Environment } from './secret.ts'
 import { fitSocket } from './socket-path.ts'
 import type { TableNode } from './source.ts'
-import { readTables } from './tables.ts'
+import { dottedName, readTables } from './tables.ts'
 import { formatSize } from './units.ts'
 
 /**
@@ -37,16 +55,34 @@ export function composeConfig(
     global: {
       ...tables.values('global'),
       accessPolicy: composePolicy(tables, ['global', 'access_policy']),
+      retentionPolicy: composeRetention(tables, ['global', 'retention_policy']),
+      quota: composeQuota(tables, ['global', 'quota']),
+      validation: composeValidation(tables, ['global', 'validation']),
     },
     repositories: composeRepositories(tables),
+    usage: composeUsage(tables),
+    audit: composeAudit(tables),
+    forwardAuth: composeForwardAuth(tables),
+    redis: composeRedis(tables),
     ...(blobStore && { blobStore }),
     ...(metadataStore && { metadataStore }),
-    storage: tables.values('storage'),
+    ...(blobStore &&
+      metadataStore && { storage: composeStorage(tables, blobStore, metadataStore) }),
     ingest: composeIngest(tables),
     gc: tables.values('gc'),
+    retention: tables.values('retention'),
+    scrub: tables.values('scrub'),
+    backup: tables.values('backup'),
+    peers: composePeers(tables),
     cache: tables.values('cache'),
     log: tables.values('log'),
+    health: tables.values('health'),
+    tracing: tables.has('tracing') ? tables.values('tracing') : undefined,
     admin: composeAdmin(tables, blobStore, listeners),
+  }
+  refuseUnknownGuards(tables, 'global', tables.values('global'))
+  for (const { path, values } of tables.children('repository')) {
+    refuseUnknownGuards(tables, dottedName(path), values)
   }
   return isWhole(config) && problems.length === 0 ? deepFreeze(config) : undefined
 }
@@ -66,9 +102,13 @@ function composeMetadataStore(
   tables: CheckedTables,
   blobStore: BlobStoreConfig | undefined,
 ): MetadataStoreConfig | undefined {
-  if (given(tables, 'metadata_store', ['lmdb', 'memory']).length > 1) {
-    oneOf(tables, 'metadata_store', ['lmdb', 'memory'])
+  const kinds = ['lmdb', 'postgres', 'memory'] as const
+  if (given(tables, 'metadata_store', kinds).length > 1) {
+    oneOf(tables, 'metadata_store', kinds)
     return undefined
+  }
+  if (tables.has('metadata_store.postgres')) {
+    return { kind: 'postgres', ...composePostgres(tables) }
   }
   if (tables.has('metadata_store.memory')) return { kind: 'memory' }
   const { path } = tables.values('metadata_store.lmdb')
@@ -84,12 +124,42 @@ function composeMetadataStore(
   return undefined
 }
 
+// Several processes see one another's writes in the store, and have nothing else in common.
+function composeStorage(
+  tables: CheckedTables,
+  blobStore: BlobStoreConfig,
+  metadataStore: MetadataStoreConfig,
+): StorageConfig {
+  const { sharing, ...values } = tables.values('storage')
+  const isAlone = tables.values('server').processes === 1
+  if (!isAlone && sharing === 'exclusive') {
+    const message = 'expected "shared", as server.processes asks for several; found "exclusive"'
+    tables.refuse('storage', 'sharing', message)
+  }
+  // Nothing keeps other servers away from a database, so nothing may be taken for unchanged.
+  const isOpen = metadataStore.kind === 'postgres'
+  if (isOpen && sharing === 'exclusive') {
+    const message = 'expected "shared", as [metadata_store.postgres] has it; found "exclusive"'
+    tables.refuse('storage', 'sharing', message)
+  }
+  if (!isAlone && (blobStore.kind === 'memory' || metadataStore.kind === 'memory')) {
+    const message = 'expected 1, since processes cannot share a memory store'
+    tables.refuse('server', 'processes', message)
+  }
+  return { ...values, sharing: sharing ?? (isAlone && !isOpen ? 'exclusive' : 'shared') }
+}
+
 function composeIngest(tables: CheckedTables): Config['ingest'] {
   const ingest = tables.values('ingest')
   const perUpload = ingest.slabSizeBytes * ingest.slabsPerUpload
   if (perUpload > ingest.memoryBudgetBytes) {
     const message = `expected at least slab_size × slabs_per_upload, ${formatSize(perUpload)}; found ${formatSize(ingest.memoryBudgetBytes)}`
     tables.refuse('ingest', 'memory_budget', message)
+  }
+  const { maxManifestSizeBytes } = tables.values('global')
+  if (maxManifestSizeBytes > ingest.bodyBudgetBytes) {
+    const message = `expected at least global.max_manifest_size, ${formatSize(maxManifestSizeBytes)}; found ${formatSize(ingest.bodyBudgetBytes)}`
+    tables.refuse('ingest', 'body_budget', message)
   }
   return ingest
 }
@@ -139,12 +209,4 @@ function rootDirOf(store: BlobStoreConfig | undefined): string | undefined {
 
 function isWhole(config: Partial<Config>): config is Config {
   return config.blobStore !== undefined && config.metadataStore !== undefined
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) {
-    for (const inner of Object.values(value)) deepFreeze(inner)
-    Object.freeze(value)
-  }
-  return value
 }

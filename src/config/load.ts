@@ -24,6 +24,11 @@ format = "human"
  * Errors: ConfigError with every problem of every file.
  */
 export function loadConfig(files: readonly string[], env: Environment = process.env): Config {
+  return parseConfig(readSources(files), env)
+}
+
+/** The texts of the files. Errors: ConfigError with every file that cannot be read. */
+export function readSources(files: readonly string[]): readonly Source[] {
   const problems: ConfigProblem[] = []
   const sources: Source[] = []
   for (const file of files) {
@@ -35,7 +40,7 @@ export function loadConfig(files: readonly string[], env: Environment = process.
     }
   }
   if (problems.length > 0) throw new ConfigError(problems)
-  return parseConfig(sources, env)
+  return sources
 }
 
 /**

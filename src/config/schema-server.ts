@@ -43,6 +43,22 @@ const listen = {
       reload: 'restart',
       doc: 'Addresses and networks of the proxies whose `X-Forwarded-For` and PROXY protocol headers are believed; nobody else is.',
     },
+    processes: {
+      kind: 'integer-or-auto',
+      field: 'processes',
+      default: 1,
+      min: 1,
+      max: 64,
+      reload: 'restart',
+      doc: 'Processes that serve, each with a core for its sockets; `auto` is one for each core. More than one share the store, and what is limited is limited for each of them.',
+    },
+    watch_config: {
+      kind: 'boolean',
+      field: 'watchConfig',
+      default: true,
+      reload: 'restart',
+      doc: 'Read the configuration again when one of its files changes; SIGHUP asks for it at any time.',
+    },
     shutdown_timeout: {
       kind: 'duration',
       field: 'shutdownTimeoutMs',

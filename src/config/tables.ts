@@ -38,6 +38,9 @@ interface Allowed {
   readonly tables: Map<string, Allowed>
 }
 
+// What each prefix may have, with the keys that [global] has for it.
+const ofRepositories = ['access_policy', 'retention_policy', 'quota', 'validation'] as const
+
 const noKeys: Section = { doc: '', keys: {} }
 const allowedAtTop: Allowed = buildAllowed()
 
@@ -55,9 +58,7 @@ export function readTables(
     if (!section.list && section.named === undefined)
       reader.tables.set(name, unwritten(name.split('.'), section))
   }
-  const { tables, section } = allowedAtTop
-  const allowed = { section, tables: new Map(tables).set('repository', repositories(root)) }
-  reader.read(root, [], allowed)
+  reader.read(root, [], allowedAtTop)
   return reader
 }
 
@@ -186,16 +187,11 @@ function buildAllowed(): Allowed {
     }
     at.section = section
   }
+  const repository = top.tables.get('repository')
+  for (const name of ofRepositories) {
+    repository?.tables.set(name, { section: schema[`global.${name}`], tables: new Map() })
+  }
   return top
-}
-
-// The prefixes under [repository] are the user's: each that is there may have a policy.
-function repositories(root: TableNode): Allowed {
-  const written = root.entries.get('repository')
-  const prefixes = written?.kind === 'table' ? [...written.entries.keys()] : []
-  const policy: Allowed = { section: schema['global.access_policy'], tables: new Map() }
-  const repository: Allowed = { section: noKeys, tables: new Map([['access_policy', policy]]) }
-  return { section: noKeys, tables: new Map(prefixes.map((prefix) => [prefix, repository])) }
 }
 
 function unwritten(path: readonly string[], section: Section): TableValues {

@@ -1,6 +1,7 @@
 // Checks one written value against its row of the schema.
 import { isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
+import { isLoopbackHost } from '../http/loopback.ts'
 import type { Entry } from './entry.ts'
 import { parseSecretSource } from './secret.ts'
 import { parseDuration, parseSize } from './units.ts'
@@ -112,8 +113,11 @@ export function unfitItem(entry: Entry, written: unknown, file: string): number 
 
 /** A found value in a few words, for errors. */
 export function describeFound(value: unknown): string {
-  if (typeof value === 'string')
-    return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
+  if (typeof value === 'string') {
+    // Somebody may have put a password into a URL.
+    const shown = value.replaceAll(/\/\/[^/?#]*@/g, '//***@')
+    return JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}…` : shown)
+  }
   if (Array.isArray(value)) return 'an array'
   if (value instanceof Date) return 'a date'
   if (typeof value === 'object') return 'a table'
@@ -161,8 +165,7 @@ function parseMode(written: unknown): number | undefined {
 function parseUrl(written: unknown): string | undefined {
   if (typeof written !== 'string' || !URL.canParse(written)) return undefined
   const { protocol, hostname, username, password, hash } = new URL(written)
-  const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
-  const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopback)
+  const isSafe = protocol === 'https:' || (protocol === 'http:' && isLoopbackHost(hostname))
   return isSafe && username === '' && password === '' && hash === '' ? written : undefined
 }
 

@@ -1,65 +1,28 @@
-// What the doctor looks at and what it says. Checks are pure: facts in, findings out.
-import type { Term } from '../server/tls/load.ts'
+// What the doctor says. Checks are pure: facts in, findings out.
 
+/**
+ * From the best to the worst. `unknown`: it could not be looked at. `advice`: it works, and could work
+ * better. `warning`: it will make trouble. `error`: the server does not start, or is not safe.
+ */
+export const severities = ['ok', 'unknown', 'advice', 'warning', 'error'] as const
+
+export type Severity = (typeof severities)[number]
+
+/** One thing that was looked at. None of its texts holds a secret. */
 export interface Finding {
-  readonly severity: 'ok' | 'warning' | 'error'
+  /** Which check; docs/doctor.md has them all. */
+  readonly check: string
+  readonly severity: Severity
   /** What was looked at. */
   readonly title: string
+  /** What was found. */
   readonly detail: string
+  /** Why it matters; '' where all is well. */
+  readonly why: string
   /** What to do; '' where there is nothing to do. */
   readonly remedy: string
-}
-
-/** What is known of the TLS files. */
-export interface TlsFacts {
-  readonly nowMs: number
-  /** Why the files cannot be used; then there are no terms. */
-  readonly fault:
-    | { readonly file: string; readonly reason: string; readonly remedy: string }
-    | undefined
-  readonly terms: readonly Term[]
-  readonly warnings: readonly string[]
-  /** DNS names and addresses of the server certificate. */
-  readonly names: readonly string[]
-  readonly key: KeyFacts | undefined
-}
-
-export interface KeyFacts {
-  readonly file: string
-  /** Permission bits. */
-  readonly mode: number
-  readonly isEncrypted: boolean
-}
-
-export interface KernelFacts {
-  /** Content of net.ipv4.tcp_migrate_req; undefined where the kernel has no such setting. */
-  readonly tcpMigrateReq: string | undefined
-  /** Whether a listener serves TLS with the uws transport. */
-  readonly hasTlsOnUws: boolean
-}
-
-export interface TransportFacts {
-  readonly choice: 'auto' | 'uws' | 'node'
-  /** Why the binary of uws does not load; undefined where it does. */
-  readonly uwsProblem: string | undefined
-  /** Listeners that uws would serve. */
-  readonly listenersForUws: number
-}
-
-export interface PasswordFacts {
-  readonly nowMs: number
-  readonly users: ReadonlyArray<{
-    readonly username: string
-    readonly isBcrypt: boolean
-    readonly expiresAtMs: number | undefined
-  }>
-}
-
-/** Everything that the checks ask for. */
-export interface Facts {
-  /** Undefined where no listener serves TLS. */
-  readonly tls: TlsFacts | undefined
-  readonly kernel: KernelFacts
-  readonly transport: TransportFacts
-  readonly passwords: PasswordFacts
+  /** The shell command that does it; '' where no single one does. */
+  readonly command: string
+  /** Page and heading that tell more. */
+  readonly link: string
 }

@@ -12,7 +12,8 @@ const jsonType: HeaderPair = ['Content-Type', 'application/json']
 
 /**
  * The reply for a refusal. A 5xx carries its code and the request id only, since its message could
- * tell of what is behind the registry. Source: distribution-spec "Error Codes".
+ * tell of what is behind the registry. A request id is a header of any. Source: distribution-spec
+ * "Error Codes".
  */
 export function errorReply(error: OciError, requestId?: string): Reply {
   const isFault = error.status >= 500
@@ -22,10 +23,11 @@ export function errorReply(error: OciError, requestId?: string): Reply {
     message: isFault ? errorTable[error.code].message : error.message,
     ...(detail === undefined ? {} : { detail }),
   }
+  const id = requestId === undefined ? [] : [['X-Request-Id', requestId] as const]
   return {
     kind: 'whole',
     status: error.status,
-    headers: new HeaderBlock([jsonType, apiVersion, ...error.headers]),
+    headers: new HeaderBlock([jsonType, apiVersion, ...error.headers, ...id]),
     body: encoder.encode(JSON.stringify({ errors: [entry] })),
     closeConnection: error.closeConnection,
   }

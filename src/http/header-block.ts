@@ -28,47 +28,32 @@ function bytesOf(text: string): ArrayBuffer {
   return new TextEncoder().encode(text).buffer
 }
 
-// The first names of our own header blocks are few.
-const firstNames = new Map<string, ArrayBuffer>()
-
-function firstNameBytes(name: string): ArrayBuffer {
-  const known = firstNames.get(name)
-  if (known !== undefined) return known
-  const bytes = bytesOf(name)
-  firstNames.set(name, bytes)
-  return bytes
-}
-
 /**
- * Headers for a transport that writes raw lines: one write of `name: rest` writes them all, since
- * `rest` carries every line behind the first. `isEmpty` where there is none at all.
+ * A reply's head for a transport that writes a status line as it is: one write of it writes all headers,
+ * since each line of them stands behind the one before.
  */
 export class HeaderLines {
-  readonly isEmpty: boolean
-  readonly name: ArrayBuffer
-  readonly #rest: Text
-  #length = -1
-  #withLength: Text | undefined
+  readonly #lines: string
+  #statusLine = ''
+  #length: number | undefined
+  #head: Text | undefined
 
   constructor(pairs: readonly HeaderPair[]) {
-    const [first, ...others] = pairs
-    this.isEmpty = first === undefined
-    this.name = firstNameBytes(first?.[0] ?? '')
-    const further = others.map(([name, value]) => `\r\n${name}: ${value}`).join('')
-    this.#rest = new Text((first?.[1] ?? '') + further)
+    this.#lines = pairs.map(([name, value]) => `\r\n${name}: ${value}`).join('')
   }
 
-  get rest(): Written {
-    return this.#rest.written
-  }
-
-  /** `rest` and a Content-Length. Remembered, since a block mostly goes with one body. */
-  restWithLength(length: number): Written {
-    if (this.#withLength === undefined || this.#length !== length) {
+  /**
+   * Without a newline at its end. `length`: with a Content-Length. Remembered, since a block mostly goes
+   * with one status and one body.
+   */
+  head(statusLine: string, length?: number): Written {
+    if (this.#length !== length || this.#statusLine !== statusLine || this.#head === undefined) {
+      this.#statusLine = statusLine
       this.#length = length
-      this.#withLength = new Text(`${this.#rest.text}\r\nContent-Length: ${length}`)
+      const lengthLine = length === undefined ? '' : `\r\nContent-Length: ${length}`
+      this.#head = new Text(`${statusLine}${this.#lines}${lengthLine}`)
     }
-    return this.#withLength.written
+    return this.#head.written
   }
 }
 

@@ -50,6 +50,8 @@ export interface Manifest {
   readonly foreign: readonly Descriptor[]
   /** Manifests that an index names, each digest once. */
   readonly children: readonly Descriptor[]
+  /** Of layers, and of what an index names that is no manifest; each once, in their order. */
+  readonly layerMediaTypes: readonly string[]
   readonly annotations?: Readonly<Record<string, string>>
 }
 
@@ -200,16 +202,22 @@ function readDescriptors(
 function sortContent(
   content: Content,
   mediaType: string,
-): Pick<Manifest, 'blobs' | 'foreign' | 'children'> {
+): Pick<Manifest, 'blobs' | 'foreign' | 'children' | 'layerMediaTypes'> {
   const blobs = new Map<Digest, Descriptor>()
   const foreign = new Map<Digest, Descriptor>()
   const children = new Map<Digest, Descriptor>()
+  // Not made of the blobs, which have each digest once: a layer may be the config's bytes again.
+  const layerMediaTypes = new Set<string>()
   const isIndex = isIndexMediaType(mediaType)
   // The config has to be there whatever type it names.
   if (content.config !== undefined) addOnce(blobs, content.config)
   for (const { descriptor, hasUrls } of content.named) {
-    if (isIndex && isManifestMediaType(descriptor.mediaType)) addOnce(children, descriptor)
-    else if (isForeign(descriptor.mediaType, hasUrls)) addOnce(foreign, descriptor)
+    if (isIndex && isManifestMediaType(descriptor.mediaType)) {
+      addOnce(children, descriptor)
+      continue
+    }
+    layerMediaTypes.add(descriptor.mediaType)
+    if (isForeign(descriptor.mediaType, hasUrls)) addOnce(foreign, descriptor)
     else addOnce(blobs, descriptor)
   }
   for (const digest of blobs.keys()) foreign.delete(digest)
@@ -217,6 +225,7 @@ function sortContent(
     blobs: [...blobs.values()],
     foreign: [...foreign.values()],
     children: [...children.values()],
+    layerMediaTypes: [...layerMediaTypes],
   }
 }
 

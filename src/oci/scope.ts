@@ -15,6 +15,11 @@ export type ScopeTarget =
   | { readonly kind: 'below'; readonly name: RepositoryName }
   | { readonly kind: 'all' }
 
+/** What a scope can be about that is no repository. */
+export const registryScopes = ['catalog', 'metrics'] as const
+
+export type RegistryScope = (typeof registryScopes)[number]
+
 export type Scope =
   | {
       readonly type: 'repository'
@@ -22,8 +27,8 @@ export type Scope =
       /** Sorted as `scopeActions`, each once. */
       readonly actions: readonly ScopeAction[]
     }
-  /** The list of all repositories. */
-  | { readonly type: 'catalog' }
+  /** The list of all repositories, and the metrics of the registry. */
+  | { readonly type: RegistryScope }
 
 /** More in one request or one key are refused: each is a question to the policies. */
 export const scopesMax = 32
@@ -31,7 +36,7 @@ export const scopesMax = 32
 const scopeLengthMax = 512
 
 /**
- * `repository:<name>:<action>,…` or `registry:catalog:*`, where `*` stands for every action. The class
+ * `repository:<name>:<action>,…`, `registry:catalog:*` or `registry:metrics:*`; `*` is every action. The class
  * in `repository(plugin):…` is dropped. Undefined for what this registry does not know, which is
  * nothing to grant. With `patterns` the name may be `*` or end in `/*`.
  * Source: distribution docs/content/spec/auth/scope.md "Resource Scope Grammar".
@@ -45,7 +50,8 @@ export function parseScope(text: string, patterns: 'patterns' | 'names'): Scope 
   const name = text.slice(first + 1, last)
   const written = text.slice(last + 1)
   if (type === 'registry') {
-    return name === 'catalog' && written === '*' ? { type: 'catalog' } : undefined
+    const of = registryScopes.find((known) => known === name)
+    return of !== undefined && written === '*' ? { type: of } : undefined
   }
   if (type !== 'repository') return undefined
   const target = parseTarget(name, patterns)
@@ -73,7 +79,7 @@ export function parseScopes(
 
 /** The form that `parseScope` reads back. */
 export function scopeText(scope: Scope): string {
-  if (scope.type === 'catalog') return 'registry:catalog:*'
+  if (scope.type !== 'repository') return `registry:${scope.type}:*`
   return `repository:${targetText(scope.target)}:${scope.actions.join(',')}`
 }
 

@@ -21,7 +21,7 @@ export interface ReceiverContext {
 
 // A body that may be long starts small and earns larger slabs by filling them, so that many slow
 // ones occupy little.
-const firstSlabBytes = 64 << 10
+const firstSlabBytes = 128 << 10
 const growth = 4
 
 export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
@@ -62,6 +62,11 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
     if (!settle) throw new Error('a Promise runs its executor at once')
     ;[this.#resolve, this.#reject] = settle
     this.#session = openSession(this)
+  }
+
+  /** What the client has announced and not yet sent, in bytes. */
+  get bytesAwaited(): number {
+    return this.#isOver ? 0 : Math.max(0, (this.#body.length ?? 0) - this.#received)
   }
 
   start(): void {
@@ -168,6 +173,7 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
     const { offset, bytesMax, bytesExpected } = this.#plan
     const received = this.#received
     if (offset + received > bytesMax) return { kind: 'too-large' }
+    if (!last && this.#plan.mayGoOn?.() === false) return { kind: 'no-room' }
     if (bytesExpected === undefined || received === bytesExpected) return undefined
     return last || received > bytesExpected ? { kind: 'length-differs', received } : undefined
   }

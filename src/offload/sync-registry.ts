@@ -1,6 +1,6 @@
 // Staged files whose fdatasync runs since their last request ended, so that the next can join it.
 
-import { close, constants, fdatasync, lstat, open } from 'node:fs'
+import { close, constants, fdatasync, lstatSync, open } from 'node:fs'
 import { promisify } from 'node:util'
 import type { FileMark } from '../../workers/tasks.ts'
 import { StorageError } from '../storage/error.ts'
@@ -18,7 +18,6 @@ const entriesMax = 4096
 const openFile = promisify(open)
 const syncFile = promisify(fdatasync)
 const closeFile = promisify(close)
-const statFile = promisify(lstat)
 
 async function syncStaged(path: string): Promise<void> {
   const fd = await openFile(path, constants.O_RDONLY | constants.O_NOFOLLOW)
@@ -69,7 +68,7 @@ export class SyncRegistry {
     }
     try {
       // Another process may have gone on with the session since.
-      if (entry?.mark && isSame(entry.mark, await statFile(path))) return
+      if (entry?.mark && isSame(entry.mark, lstatSync(path))) return
       await this.#syncStaged(path)
     } catch (error) {
       throw new StorageError('unavailable', 'staged bytes could not be synced', error)

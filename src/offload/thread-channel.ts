@@ -8,6 +8,7 @@ import type {
   ToIngestThread,
 } from '../../workers/tasks.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
+import { StorageError } from '../storage/error.ts'
 import type { IngestSession, SessionEvents } from './ingest-session.ts'
 
 export interface ChannelEvents {
@@ -21,6 +22,8 @@ export interface ChannelEvents {
 export interface ChannelSessionEvents extends SessionEvents {
   /** Settles what `IngestResult.syncing` announced. */
   onSynced?(detail: string | undefined): void
+  /** A paced reread waits to read so many bytes more. */
+  onAsked?(bytes: number): void
 }
 
 const lostDetail = 'the ingest thread was lost'
@@ -36,13 +39,18 @@ export class ThreadChannel {
   readonly #sessions = new Map<number, ChannelSessionEvents>()
   /** Sessions whose file is still being synced after their answer. */
   readonly #syncing = new Map<number, ChannelSessionEvents>()
+  readonly #keptMax: number
+  /** Places whose hasher the thread has kept, those of the last bodies last. */
+  readonly #kept = new Set<string>()
   #lastSession = 0
   #bytesInThread = 0
   #isLost = false
   #isClosed = false
   #onIdle: (() => void) | undefined
 
-  constructor(events: ChannelEvents) {
+  /** `keptMax`: `IngestThreadTask.keptHashersMax`. */
+  constructor(events: ChannelEvents, keptMax: number) {
+    this.#keptMax = keptMax
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     this.threadPort = port2
@@ -59,8 +67,27 @@ export class ThreadChannel {
     return !this.#isClosed && !this.#isLost
   }
 
+  /** Bodies and rereads that are open in the thread. */
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  /** Of slabs that are on their way through it. */
+  get bytesInThread(): number {
+    return this.#bytesInThread
+  }
+
   get load(): number {
     return this.#bytesInThread + this.#sessions.size * sessionWeightBytes
+  }
+
+  /** Whether the thread has kept a hasher for what is staged at `path`, as far as it has told. */
+  keeps(path: string): boolean {
+    return this.#kept.has(path)
+  }
+
+  forget(path: string): void {
+    if (this.#kept.delete(path)) this.#post({ kind: 'forget', path })
   }
 
   /** Its first message must be `prepare` or `send`. */
@@ -91,6 +118,43 @@ export class ThreadChannel {
       const session = this.#register({ onReady() {}, onReturned() {}, onDone })
       this.#post({ kind: 'rehash', session, path, length, algorithm })
     })
+  }
+
+  /**
+   * The same in the background: behind all bodies, and no faster than `pace` lets it.
+   * Errors: those of `pace`, which end it.
+   */
+  async rehashPaced(
+    path: string,
+    length: number,
+    algorithm: DigestAlgorithm,
+    pace: (bytes: number) => Promise<void>,
+  ): Promise<IngestResult> {
+    let fault: { readonly error: unknown } | undefined
+    const result = await new Promise<IngestResult>((onDone) => {
+      const onAsked = (bytes: number): void => {
+        pace(bytes).then(
+          () => this.#post({ kind: 'granted', session }),
+          (error: unknown) => {
+            fault = { error }
+            this.#post({ kind: 'abort', session })
+          },
+        )
+      }
+      const session = this.#register({ onReady() {}, onReturned() {}, onDone, onAsked })
+      this.#post({ kind: 'rehash', session, path, length, algorithm, isPaced: true })
+    })
+    if (fault !== undefined) throw fault.error
+    return result
+  }
+
+  /** Errors: StorageError 'unavailable' where the thread is lost first. */
+  async ping(): Promise<void> {
+    const result = await new Promise<IngestResult>((onDone) => {
+      const session = this.#register({ onReady() {}, onReturned() {}, onDone })
+      this.#post({ kind: 'ping', session })
+    })
+    if (!result.ok) throw new StorageError(result.code, result.detail)
   }
 
   /** Tell the thread to leave, once nothing is open. */
@@ -134,19 +198,17 @@ export class ThreadChannel {
   #take(message: FromIngestThread): void {
     if (this.#isLost) return
     switch (message.kind) {
-      case 'returned': {
-        const bytes = message.takenSlab.byteLength
-        this.#bytesInThread -= bytes
-        this.#events.onReturned(message.takenSlab)
-        this.#sessions.get(message.session)?.onReturned(bytes)
+      case 'returned':
+        this.#takeBack(message.session, message.takenSlab)
         break
-      }
       case 'done': {
+        for (const slab of message.takenSlabs) this.#takeBack(message.session, slab)
         const session = this.#sessions.get(message.session)
         this.#sessions.delete(message.session)
         if (session && message.result.ok && message.result.syncing) {
           this.#syncing.set(message.session, session)
         }
+        if (message.result.ok) this.#noteKept(message.result.keptPath)
         session?.onDone(message.result)
         break
       }
@@ -156,6 +218,9 @@ export class ThreadChannel {
         session?.onSynced?.(message.detail)
         break
       }
+      case 'asked':
+        this.#sessions.get(message.session)?.onAsked?.(message.bytes)
+        break
       case 'serving':
         this.#events.onServing(this, message.threadId)
         break
@@ -166,6 +231,25 @@ export class ThreadChannel {
         message satisfies never
     }
     if (this.#isIdle) this.#onIdle?.()
+  }
+
+  // The thread lets go of the same ones, but for those that it finds too old.
+  #noteKept(path: string | undefined): void {
+    if (path === undefined) return
+    this.#kept.delete(path)
+    this.#kept.add(path)
+    for (const first of this.#kept) {
+      if (this.#kept.size <= this.#keptMax) return
+      this.#kept.delete(first)
+    }
+  }
+
+  #takeBack(session: number, slab: ArrayBuffer): void {
+    // Asked first: whoever takes it over may transfer it on.
+    const bytes = slab.byteLength
+    this.#bytesInThread -= bytes
+    this.#events.onReturned(slab)
+    this.#sessions.get(session)?.onReturned(bytes)
   }
 
   #post(message: ToIngestThread, transferred?: ArrayBuffer): void {

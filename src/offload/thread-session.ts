@@ -1,12 +1,13 @@
-// A body's session in whichever thread has the least to do when its first bytes are at hand.
+// A body's session in the thread that has kept the hasher of its bytes so far, else in whichever has the
+// least to do when its first bytes are at hand.
 
 import type { BodyPlan } from '../../workers/tasks.ts'
 import type { IngestSession } from './ingest-session.ts'
 import type { ChannelSessionEvents, ThreadChannel } from './thread-channel.ts'
 
 export interface ThreadPicker {
-  /** Undefined while no thread runs. */
-  pick(): ThreadChannel | undefined
+  /** For a body that is staged at `path`. Undefined while no thread runs. */
+  pick(path: string): ThreadChannel | undefined
   /** A slab that no thread was there to take. */
   release(slab: ArrayBuffer): void
 }
@@ -40,7 +41,7 @@ export class ThreadSession implements IngestSession {
 
   #begin(): IngestSession | undefined {
     if (this.#session || this.#hasFailed) return this.#session
-    this.#session = this.#picker.pick()?.openBody(this.#plan, this.#events)
+    this.#session = this.#picker.pick(this.#plan.path)?.openBody(this.#plan, this.#events)
     if (!this.#session) {
       this.#hasFailed = true
       const detail = 'no ingest thread is running'

@@ -6,6 +6,7 @@ import type { Reply } from '../http/reply.ts'
 import type { Action } from '../route/action.ts'
 import type { MaybePromise, UploadRecord } from '../storage/metadata/contract.ts'
 import { releaseUnchanged, withUpload } from './claim-upload.ts'
+import { discardStaged } from './drop-session.ts'
 import { announcedRange, receiveBody } from './receive-body.ts'
 import { chain, type OperationRequest, type Registry } from './registry.ts'
 import { outOfOrderReply, sessionHeaders, sessionReply } from './upload-reply.ts'
@@ -44,7 +45,10 @@ async function append(
       return outOfOrderReply(registry, record)
     }
     const body = writer.guard(request.body)
-    const received = await receiveBody(record, announced, body, registry, false)
+    const received = await receiveBody(record, announced, body, registry, {
+      digest: undefined,
+      sync: false,
+    })
     await registry.metadata.saveUpload(record.id, registry.owner, record.fence, {
       offset: received.offset,
       digest: received.digest,
@@ -82,7 +86,7 @@ export async function cancelUpload(action: CancelUpload, registry: Registry): Pr
   const reply = await withUpload(action, registry, async (record): Promise<Reply> => {
     await registry.metadata.removeUpload(record.id)
     registry.uploads.close(record.id)
-    await registry.blobs.discard(record.id)
+    await discardStaged(record.id, registry)
     return { kind: 'empty', status: 204, headers: new HeaderBlock([apiVersion]) }
   })
   return reply ?? unknownReply('BLOB_UPLOAD_UNKNOWN')

@@ -2,6 +2,7 @@
 
 import type { Digest } from '../oci/digest.ts'
 import type { BlobReader, BlobStore } from '../storage/blob/contract.ts'
+import { StorageError } from '../storage/error.ts'
 
 /** A reader that is shared; `release` instead of `close`. */
 export interface SharedReader {
@@ -36,23 +37,35 @@ interface Slot {
   dropped: boolean
 }
 
+interface Opening {
+  readonly slot: Promise<Slot | undefined>
+  /** The store has removed it meanwhile. */
+  dropped: boolean
+}
+
 export class BlobReaders {
   readonly #store: BlobStore
   readonly #idleMax: number
+  readonly #isShared: boolean
   readonly #slots = new Map<Digest, Slot>()
-  readonly #opening = new Map<Digest, Promise<Slot | undefined>>()
+  readonly #opening = new Map<Digest, Opening>()
   #idle = 0
 
-  /** Limits: `idleMax` open blobs that nobody reads. */
-  constructor(store: BlobStore, idleMax: number) {
+  /** Limits: `idleMax` open blobs that nobody reads. `shared`: others remove blobs without telling. */
+  constructor(store: BlobStore, idleMax: number, shared = false) {
     this.#store = store
     this.#idleMax = idleMax
+    this.#isShared = shared
   }
 
   /** Undefined where the store has no such blob. Errors: StorageError 'unavailable'. */
   acquire(digest: Digest): SharedReader | Promise<SharedReader | undefined> {
     const slot = this.#slots.get(digest)
-    if (slot !== undefined) return this.#use(digest, slot)
+    if (slot !== undefined) {
+      // What is there now may be another file, and the old one may have been overwritten.
+      if (!this.#isShared || !isGone(slot)) return this.#use(digest, slot)
+      this.drop(digest)
+    }
     return this.#open(digest).then((opened) =>
       opened === undefined ? undefined : this.#use(digest, opened),
     )
@@ -60,6 +73,11 @@ export class BlobReaders {
 
   /** The blob is gone from the store: its open file must not outlive its readers. */
   drop(digest: Digest): void {
+    const opening = this.#opening.get(digest)
+    if (opening !== undefined) {
+      opening.dropped = true
+      this.#opening.delete(digest)
+    }
     const slot = this.#slots.get(digest)
     if (slot === undefined) return
     this.#slots.delete(digest)
@@ -70,23 +88,35 @@ export class BlobReaders {
     }
   }
 
+  /** Those that other processes have removed, too: a file keeps its room on the disk while it is open. */
+  dropGone(): void {
+    for (const [digest, slot] of this.#slots) {
+      if (isGone(slot)) this.drop(digest)
+    }
+  }
+
   close(): void {
     for (const digest of [...this.#slots.keys()]) this.drop(digest)
   }
 
   #open(digest: Digest): Promise<Slot | undefined> {
     const opening = this.#opening.get(digest)
-    if (opening !== undefined) return opening
-    const opened = this.#store.open(digest).then((reader) => {
+    if (opening !== undefined) return opening.slot
+    const slot = this.#store.open(digest).then((reader) => {
       if (reader === undefined) return undefined
-      const slot: Slot = { reader, pace: new ReadPace(), uses: 0, dropped: false }
+      const { dropped } = own
+      const slot: Slot = { reader, pace: new ReadPace(), uses: 0, dropped }
+      if (dropped) return slot
       this.#slots.set(digest, slot)
       this.#idle += 1
       return slot
     })
-    const settled = opened.finally(() => this.#opening.delete(digest))
-    this.#opening.set(digest, settled)
-    return settled
+    const forget = (): void => {
+      if (this.#opening.get(digest) === own) this.#opening.delete(digest)
+    }
+    const own: Opening = { slot: slot.finally(forget), dropped: false }
+    this.#opening.set(digest, own)
+    return own.slot
   }
 
   #use(digest: Digest, slot: Slot): SharedReader {
@@ -122,4 +152,15 @@ export class BlobReaders {
       return
     }
   }
+}
+
+/** Errors: StorageError 'unavailable' where what was read of it may not be the blob any more. */
+export function requireUnchanged(reader: BlobReader): void {
+  if (reader.fateNow?.() !== 'overwritten') return
+  throw new StorageError('unavailable', 'the blob was destroyed while it was read')
+}
+
+function isGone({ reader }: Slot): boolean {
+  const fate = reader.fateNow?.() ?? 'kept'
+  return fate !== 'kept'
 }

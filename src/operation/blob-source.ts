@@ -2,7 +2,7 @@
 
 import type { ByteSource } from '../http/reply.ts'
 import type { ByteRange } from '../oci/range.ts'
-import type { SharedReader } from './blob-readers.ts'
+import { requireUnchanged, type SharedReader } from './blob-readers.ts'
 
 /** One run of bytes of a shared reader. */
 export class BlobSource implements ByteSource {
@@ -22,11 +22,19 @@ export class BlobSource implements ByteSource {
     const before = performance.now()
     const read = reader.readNow(this.#start + position, target)
     pace.blocked(performance.now() - before)
+    this.#checkEnd(position + read)
     return read
   }
 
-  read(position: number, target: Uint8Array): Promise<number> {
-    return this.#shared.reader.read(this.#start + position, target)
+  async read(position: number, target: Uint8Array): Promise<number> {
+    const read = await this.#shared.reader.read(this.#start + position, target)
+    this.#checkEnd(position + read)
+    return read
+  }
+
+  // Once a transfer is enough: without its last bytes nobody takes it for whole.
+  #checkEnd(position: number): void {
+    if (position >= this.length) requireUnchanged(this.#shared.reader)
   }
 
   close(): void {
@@ -49,11 +57,13 @@ export class MultipartSource implements ByteSource {
   readonly length: number
   readonly #segments: readonly Segment[]
   readonly #whole: BlobSource
+  readonly #shared: SharedReader
   #at = 0
 
   constructor(shared: SharedReader, ranges: readonly ByteRange[], boundary: string) {
     const { size } = shared.reader
     this.#whole = new BlobSource(shared, { start: 0, end: size - 1 })
+    this.#shared = shared
     const segments: Segment[] = []
     let length = 0
     const add = (content: Segment['content'], bytes: number): void => {
@@ -83,6 +93,7 @@ export class MultipartSource implements ByteSource {
     if (content instanceof Uint8Array) {
       const offset = position - segment.start
       part.set(content.subarray(offset, offset + part.length))
+      if (position + part.length >= this.length) requireUnchanged(this.#shared.reader)
       return part.length
     }
     return this.#whole.readNow(content.from + position - segment.start, part)

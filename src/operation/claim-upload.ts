@@ -7,6 +7,7 @@ import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
 import { dropSession } from './drop-session.ts'
 import type { Registry } from './registry.ts'
+import { QuotaRefusal } from './rule-refusal.ts'
 import type { Writer } from './upload-table.ts'
 
 interface InUpload {
@@ -16,7 +17,8 @@ interface InUpload {
 
 /**
  * Run `work` as the session's only writer; undefined where there is no such session in this repository.
- * Where `work` finds that the session's bytes are lost, by a BLOB_UPLOAD_UNKNOWN, the session ends.
+ * Where `work` finds that the session's bytes are lost, by a BLOB_UPLOAD_UNKNOWN, or that no quota has room
+ * for them, the session ends.
  * Errors: OciError BLOB_UPLOAD_INVALID (409) while another request, here or in another process, writes.
  */
 export async function withUpload<T>(
@@ -40,7 +42,7 @@ export async function withUpload<T>(
     return await work(record, writer)
   } catch (error) {
     const isLost = error instanceof OciError && error.code === 'BLOB_UPLOAD_UNKNOWN'
-    if (isLost) await dropSession(action.upload, registry)
+    if (isLost || error instanceof QuotaRefusal) await dropSession(action.upload, registry)
     throw error
   } finally {
     writer.end()

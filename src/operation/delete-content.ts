@@ -6,6 +6,7 @@ import type { Reply } from '../http/reply.ts'
 import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
 import type { Registry } from './registry.ts'
+import { immutableRefusal } from './rule-refusal.ts'
 
 type DeleteManifest = Extract<Action, { kind: 'delete-manifest' }>
 type DeleteBlob = Extract<Action, { kind: 'delete-blob' }>
@@ -17,17 +18,29 @@ const accepted: Reply = {
   body: undefined,
 }
 
-/** By tag only the tag goes; by digest the manifest and its tags. Source: distribution-spec end-9. */
+/**
+ * By tag only the tag goes; by digest the manifest and its tags. Source: distribution-spec end-9.
+ * Errors: OciError DENIED (409) for a tag that is immutable, or a manifest that such a tag needs.
+ */
 export async function deleteManifest(action: DeleteManifest, registry: Registry): Promise<Reply> {
-  const { limits, metadata, replies } = registry
+  const { limits, metadata, replies, rules } = registry
   const { repository, reference } = action
+  const { isImmutable } = rules.rulesFor(repository)
   const now = registry.now()
-  const found = await replies.during(() =>
+  const lease = now + limits.graceMs
+  const result = await replies.during(() =>
     reference.kind === 'tag'
-      ? metadata.deleteTag(repository, reference.tag, now)
-      : metadata.deleteManifest(repository, reference.digest, now, now + limits.graceMs),
+      ? metadata.deleteTag(repository, reference.tag, now, isImmutable)
+      : metadata.deleteManifest(repository, reference.digest, now, lease, isImmutable),
   )
-  return found ? accepted : unknownReply('MANIFEST_UNKNOWN')
+  switch (result) {
+    case 'removed':
+      return accepted
+    case 'absent':
+      return unknownReply('MANIFEST_UNKNOWN')
+    default:
+      throw immutableRefusal(result)
+  }
 }
 
 /** Source: distribution-spec end-10. Errors: OciError DENIED (409) while a manifest names the blob. */

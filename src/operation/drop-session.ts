@@ -3,12 +3,18 @@
 import type { UploadId } from '../oci/upload-id.ts'
 import type { Registry } from './registry.ts'
 
+/** The staged bytes of a session whose record is gone, and what the threads keep for it. */
+export function discardStaged(id: UploadId, { blobs, ingest }: Registry): Promise<void> {
+  ingest.forget(blobs.staging(id))
+  return blobs.discard(id)
+}
+
 /** Record, place in the table and staged bytes. A fault is reported, not thrown: expiry comes by later. */
 export async function dropSession(id: UploadId, registry: Registry): Promise<void> {
   registry.uploads.close(id)
   try {
     await registry.metadata.removeUpload(id)
-    await registry.blobs.discard(id)
+    await discardStaged(id, registry)
   } catch (error) {
     registry.onBackgroundFault('drop upload session', error)
   }

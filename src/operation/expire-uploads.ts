@@ -4,6 +4,7 @@ import type { UploadId } from '../oci/upload-id.ts'
 import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
 import { isAbandoned, releaseUnchanged } from './claim-upload.ts'
+import { discardStaged } from './drop-session.ts'
 import type { Registry } from './registry.ts'
 
 const pageSize = 256
@@ -37,7 +38,7 @@ async function expire(
   registry: Registry,
   expiryMs: number,
 ): Promise<boolean> {
-  const { blobs, metadata, uploads } = registry
+  const { metadata, uploads } = registry
   const isIdle = ({ touchedAtMs }: UploadRecord): boolean => {
     return registry.now() - touchedAtMs >= expiryMs
   }
@@ -52,7 +53,7 @@ async function expire(
     if (record !== undefined && !(isIdle(record) && (await isTaken(record, registry)))) return false
     await metadata.removeUpload(listed.id)
     uploads.close(listed.id)
-    await blobs.discard(listed.id)
+    await discardStaged(listed.id, registry)
     return record !== undefined
   } finally {
     writer.end()
@@ -86,28 +87,29 @@ async function discardOrphans(registry: Registry): Promise<void> {
   }
 }
 
-/** Runs `expireUploads` now and then until stopped; at most one run at a time. */
+/** Runs `expireUploads` now and then until stopped; at most one run at a time. `expiryMs` is asked each time. */
 export function startUploadExpiry(
   registry: Registry,
-  expiryMs: number,
+  expiryMs: () => number,
 ): { readonly stop: () => Promise<void> } {
   let running: Promise<unknown> = Promise.resolve()
-  let isRunning = false
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = false
   const run = (): void => {
-    if (isRunning) return
-    isRunning = true
-    running = expireUploads(registry, expiryMs)
+    running = expireUploads(registry, expiryMs())
       .catch((error: unknown) => registry.onBackgroundFault('expire uploads', error))
-      .finally(() => {
-        isRunning = false
-      })
+      .finally(schedule)
   }
-  const timer = setInterval(run, Math.min(intervalMsMax, Math.max(1000, expiryMs / 4)))
-  timer.unref()
+  const schedule = (): void => {
+    if (isStopped) return
+    timer = setTimeout(run, Math.min(intervalMsMax, Math.max(1000, expiryMs() / 4)))
+    timer.unref()
+  }
   run()
   return {
     stop: async () => {
-      clearInterval(timer)
+      isStopped = true
+      clearTimeout(timer)
       await running
     },
   }

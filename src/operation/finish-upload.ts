@@ -1,13 +1,19 @@
 // PUT of an upload session: verify, make durable, link. A 201 means that a power loss takes nothing.
 
+import { setTimeout } from 'node:timers/promises'
 import type { RequestBody } from '../http/body.ts'
 import { unknownReply } from '../http/error-reply.ts'
 import type { Reply } from '../http/reply.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
+import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
+import type { OverQuota } from '../storage/metadata/usage.ts'
+import { requireRoom } from './blob-room.ts'
 import { releaseUnchanged, withUpload } from './claim-upload.ts'
+import { requireDiskToGoOn } from './disk-room.ts'
+import { discardStaged } from './drop-session.ts'
 import {
   type Announced,
   announcedRange,
@@ -16,13 +22,20 @@ import {
   throwLost,
 } from './receive-body.ts'
 import type { OperationRequest, Registry } from './registry.ts'
+import { quotaRefusal } from './rule-refusal.ts'
 import { blobCreatedReply, outOfOrderReply } from './upload-reply.ts'
+
+// Garbage collection destroys a few blobs at a time, and none waits for its bytes to be overwritten.
+const busyWaitMsMax = 20_000
+const busyPauseMs = 5
+const busyPauseMsMax = 200
 
 type CompleteUpload = Extract<Action, { kind: 'complete-upload' }>
 
 /**
- * Source: distribution-spec end-6. After any refusal the session stands where it stood.
- * Errors: OciError DIGEST_INVALID, and as `withUpload`, `receiveBody`; 416 for a chunk out of order.
+ * Source: distribution-spec end-6. After a refusal the session stands where it stood, but for one by a
+ * quota, which ends it.
+ * Errors: OciError DIGEST_INVALID, STORAGE_FULL, and as `withUpload`, `receiveBody`; 416 for a chunk out of order.
  */
 export async function finishUpload(
   action: CompleteUpload,
@@ -70,23 +83,53 @@ async function commit(
   body: RequestBody,
   registry: Registry,
 ): Promise<Reply> {
-  const { blobs, metadata } = registry
-  const staged = await stage(record, announced, body, registry)
+  const { repository } = record
+  const staged = await stage(record, digest, announced, body, registry)
   await verify(record, digest, staged, registry)
-  await blobs.publish(record.id, digest, staged.offset)
-  await metadata.linkBlob({
-    repository: record.repository,
-    digest,
-    size: staged.offset,
-    leaseUntilMs: registry.now() + registry.limits.graceMs,
-    upload: { id: record.id, owner: registry.owner, fence: record.fence },
-  })
+  // Asked before they are published, since afterwards only garbage collection could take the bytes away.
+  await requireRoom(repository, digest, staged.offset, registry)
+  const result = await publishAndLink(record, digest, staged.offset, registry)
+  if (result !== 'linked') throw quotaRefusal(result)
   registry.uploads.close(record.id)
   // The blob is safe under its digest; the staged name of the same bytes is only litter.
-  blobs
-    .discard(record.id)
-    .catch((error: unknown) => registry.onBackgroundFault('discard staged bytes', error))
-  return blobCreatedReply(registry, record.repository, digest)
+  discardStaged(record.id, registry).catch((error: unknown) =>
+    registry.onBackgroundFault('discard staged bytes', error),
+  )
+  return blobCreatedReply(registry, repository, digest)
+}
+
+// Garbage collection may destroy an old blob of the same digest at this very moment: what it was is gone
+// then, and the staged bytes take its place. A run that was killed meanwhile is finished by the next start.
+async function publishAndLink(
+  record: UploadRecord,
+  digest: Digest,
+  size: number,
+  registry: Registry,
+): Promise<'linked' | OverQuota> {
+  const { blobs, metadata, rules } = registry
+  const { repository } = record
+  let isReplaced = false
+  for (let waitedMs = 0, pauseMs = busyPauseMs; ; pauseMs = Math.min(2 * pauseMs, busyPauseMsMax)) {
+    await blobs.publish(record.id, digest, size, { replace: isReplaced })
+    if (isReplaced) registry.readers.drop(digest)
+    const result = await metadata.linkBlob({
+      ...{ repository, digest, size },
+      leaseUntilMs: registry.now() + registry.limits.graceMs,
+      quotas: rules.rulesFor(repository).quotas,
+      upload: { id: record.id, owner: registry.owner, fence: record.fence },
+      isThere: () => blobs.isThereNow?.(digest) ?? true,
+      isReplaced,
+    })
+    if (result === 'damaged') {
+      isReplaced = true
+      continue
+    }
+    if (result !== 'busy') return result
+    if (waitedMs >= busyWaitMsMax) break
+    await setTimeout(pauseMs)
+    waitedMs += pauseMs
+  }
+  throw new StorageError('unavailable', `${digest} is being destroyed`)
 }
 
 interface Staged {
@@ -99,6 +142,7 @@ interface Staged {
 // send, costs no hashing: the digest of everything so far is in the record.
 async function stage(
   record: UploadRecord,
+  digest: Digest,
   announced: Announced,
   body: RequestBody,
   registry: Registry,
@@ -107,8 +151,11 @@ async function stage(
   // A request that broke off or was refused has left bytes behind the committed ones: taking a body,
   // even an empty one, cuts them off.
   if (!isWhole || (await registry.blobs.stagedSize(record.id)) !== record.offset) {
-    return receiveBody(record, announced, body, registry, true)
+    return receiveBody(record, announced, body, registry, { digest, sync: true })
   }
+  // Its bytes are on the disk already; refused, they would only lie there.
+  requireDiskToGoOn(registry)
+  await requireRoom(record.repository, digest, record.offset, registry)
   await registry.ingest.sync(registry.blobs.staging(record.id))
   const isKnown = record.digest !== undefined && isTrusted(record, registry)
   return { offset: record.offset, ...(isKnown ? { digest: record.digest } : {}) }
@@ -126,7 +173,7 @@ async function verify(
       ? staged.digest
       : await registry.ingest
           .rehash(registry.blobs.staging(record.id), staged.offset, algorithm)
-          .catch(throwLost)
+          .catch((error: unknown) => throwLost(error, record, registry))
   if (computed === digest) return
   throw new OciError('DIGEST_INVALID', {
     message: 'the content does not have this digest',

@@ -15,6 +15,8 @@ import { pullBlob } from './pull-blob.ts'
 import { pullManifest } from './pull-manifest.ts'
 import { putManifest } from './put-manifest.ts'
 import type { OperationRequest, Registry } from './registry.ts'
+import { reportSelf } from './self-report.ts'
+import type { Sight } from './sight.ts'
 import { type MayPull, mountBlob, startUpload } from './start-upload.ts'
 
 const pong: Reply = {
@@ -30,6 +32,7 @@ export function operate(
   request: OperationRequest,
   registry: Registry,
   mayPull: MayPull,
+  sight: Sight,
 ): MaybePromise<Reply> {
   // Without it LMDB may answer from a snapshot that is older than another process's 201.
   if (registry.shared) registry.metadata.refresh()
@@ -39,6 +42,10 @@ export function operate(
     case 'get-token':
       // The token service answers these itself, where there is one.
       throw new OciError('ROUTE_UNKNOWN')
+    case 'metrics':
+    case 'healthz':
+    case 'readyz':
+      return reportSelf(action, registry.report)
     case 'get-manifest':
       return pullManifest(action, request, registry)
     case 'get-blob':
@@ -62,11 +69,11 @@ export function operate(
     case 'cancel-upload':
       return cancelUpload(action, registry)
     case 'list-tags':
-      return listTags(action, registry)
+      return listTags(action, registry, sight)
     case 'list-catalog':
-      return listCatalog(action, registry)
+      return listCatalog(action, registry, sight)
     case 'get-referrers':
-      return listReferrers(action, registry)
+      return listReferrers(action, registry, sight)
     default:
       return action satisfies never
   }

@@ -9,7 +9,10 @@ import { type Descriptor, defaultManifestLimits, parseManifest } from '../oci/ma
 import { mediaTypes } from '../oci/media-type.ts'
 import { parseTag } from '../oci/tag.ts'
 import type { Action } from '../route/action.ts'
+import { isCursor, openCursor, sealCursor } from './list-cursor.ts'
 import type { Registry } from './registry.ts'
+import type { Sight } from './sight.ts'
+import { judge } from './visible-page.ts'
 
 type GetReferrers = Extract<Action, { kind: 'get-referrers' }>
 
@@ -21,9 +24,15 @@ const storedLimits = { ...defaultManifestLimits, descriptorsMax: 1_000_000 }
 const encoder = new TextEncoder()
 
 /** An unknown subject has no referrers, which is not an error. Source: distribution-spec end-12a, end-12b. */
-export async function listReferrers(action: GetReferrers, registry: Registry): Promise<Reply> {
+export async function listReferrers(
+  action: GetReferrers,
+  registry: Registry,
+  { references }: Sight,
+): Promise<Reply> {
   const limit = Math.min(action.page.limit ?? pageLimitMax, pageLimitMax)
-  const after = action.page.last === undefined ? undefined : parseDigest(action.page.last)
+  const { last: given } = action.page
+  const start = isCursor(given) ? await openCursor(registry, pathOf(action), given) : given
+  const after = start === undefined ? undefined : parseDigest(start)
   const recorded = await registry.metadata.listReferrers(action.repository, action.digest, {
     limit: limit + 1,
     jsonLengthMax: pageBytesMax,
@@ -36,25 +45,49 @@ export async function listReferrers(action: GetReferrers, registry: Registry): P
       !known.has(descriptor.digest) && (after === undefined || descriptor.digest > after),
   )
   const found = [...recorded, ...tagged].sort((a, b) => (a.digest < b.digest ? -1 : 1))
-  return referrersReply(action, found, limit)
+  const candidates = found.slice(0, limit)
+  const judged =
+    references && (await judge(candidates, ({ digest }) => references({ kind: 'digest', digest })))
+  const { manifests, last } = fitting(candidates, judged?.answers)
+  const isAll = last === undefined || last.index === found.length - 1
+  const next = isAll ? undefined : await nextPage(action, limit, last, registry)
+  return referrersReply(action, manifests, next)
 }
 
-function referrersReply(action: GetReferrers, found: readonly Descriptor[], limit: number): Reply {
+interface Last {
+  readonly index: number
+  readonly digest: Digest
+  readonly isSeen: boolean
+}
+
+/** As many as a page holds; what may not be seen counts too, as it did when they were read. */
+function fitting(
+  candidates: readonly Descriptor[],
+  areSeen: readonly boolean[] = candidates.map(() => true),
+): { readonly manifests: readonly string[]; readonly last: Last | undefined } {
   const manifests: string[] = []
   let bytes = 0
-  let last: Digest | undefined
-  for (const descriptor of found.slice(0, limit)) {
+  let last: Last | undefined
+  for (const [index, isSeen] of areSeen.entries()) {
+    const descriptor = candidates[index]
+    if (descriptor === undefined) break
     const text = JSON.stringify(descriptor)
     bytes += Buffer.byteLength(text) + 1
     if (bytes > pageBytesMax && last !== undefined) break
-    manifests.push(text)
-    last = descriptor.digest
+    if (isSeen) manifests.push(text)
+    last = { index, digest: descriptor.digest, isSeen }
   }
+  return { manifests, last }
+}
+
+function referrersReply(
+  action: GetReferrers,
+  manifests: readonly string[],
+  next: string | undefined,
+): Reply {
   const headers: HeaderPair[] = [['Content-Type', mediaTypes.ociIndex], apiVersion]
   if (action.artifactType !== undefined) headers.push(['OCI-Filters-Applied', 'artifactType'])
-  if (manifests.length < found.length && last !== undefined) {
-    headers.push(['Link', nextPage(action, limit, last)])
-  }
+  if (next !== undefined) headers.push(['Link', next])
   const head = `{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[`
   return {
     kind: 'whole',
@@ -64,12 +97,22 @@ function referrersReply(action: GetReferrers, found: readonly Descriptor[], limi
   }
 }
 
-function nextPage(action: GetReferrers, limit: number, last: Digest): string {
-  return linkNext(`/v2/${action.repository}/referrers/${action.digest}`, {
+async function nextPage(
+  action: GetReferrers,
+  limit: number,
+  { digest, isSeen }: Last,
+  registry: Registry,
+): Promise<string> {
+  const path = pathOf(action)
+  return linkNext(path, {
     ...(action.artifactType === undefined ? {} : { artifactType: action.artifactType }),
     n: String(limit),
-    last,
+    last: isSeen ? digest : await sealCursor(registry, path, digest),
   })
+}
+
+function pathOf({ digest, repository }: GetReferrers): string {
+  return `/v2/${repository}/referrers/${digest}`
 }
 
 // Source: distribution-spec "Referrers Tag Schema": algorithm up to 32 characters, hex up to 64.

@@ -8,7 +8,7 @@ import { parseRange } from '../oci/range.ts'
 import type { Action } from '../route/action.ts'
 import { StorageError } from '../storage/error.ts'
 import type { BlobLink, MaybePromise } from '../storage/metadata/contract.ts'
-import type { SharedReader } from './blob-readers.ts'
+import { requireUnchanged, type SharedReader } from './blob-readers.ts'
 import {
   blobHeaders,
   blobHeadReply,
@@ -110,10 +110,13 @@ function get({ action, link, request, registry, version }: Pull): MaybePromise<R
 
 function acquire(digest: Digest, link: BlobLink, registry: Registry): MaybePromise<SharedReader> {
   return chain(registry.readers.acquire(digest), (shared) => {
+    if (shared !== undefined && shared.reader.size === link.size) return shared
+    registry.damage?.onFound?.(digest)
     // The record says that it is there: answering 404 would tell clients to believe it was never pushed.
     if (shared === undefined) throw new StorageError('corrupt', `no file for ${digest}`)
-    if (shared.reader.size === link.size) return shared
     shared.release()
+    // It may have been opened long ago.
+    registry.readers.drop(digest)
     throw new StorageError('corrupt', `size of ${digest} is not what was recorded`)
   })
 }
@@ -129,6 +132,7 @@ async function small(
     for (let read = 0; read < body.length; ) {
       read += await shared.reader.read(read, body.subarray(read))
     }
+    requireUnchanged(shared.reader)
     const headers = blobHeaders(action.digest)
     const reply: Reply = { kind: 'whole', status: 200, headers, body }
     registry.replies.set(action, keep(action, reply, body.length, version))
@@ -146,5 +150,7 @@ function keep(action: PullBlob, reply: Reply, bytes: number, version: number): K
     notModified: blobNotModified(action.digest),
     bytes,
     version,
+    // Pulls of blobs are not noted; kept replies are all of one shape.
+    notedIn: 0,
   }
 }

@@ -20,20 +20,31 @@ export function pullManifest(
 ): MaybePromise<Reply> {
   const kept = registry.replies.get(action)
   if (kept !== undefined && !registry.shared && registry.replies.isCurrent(kept)) {
-    return answerKept(kept, request)
+    return answer(action, kept, request, registry)
   }
   // Taken before the read: a write that lands in between makes this answer stale at once, not never.
   const { version } = registry.replies
   return chain(resolve(action, registry), (digest) => {
     if (digest === undefined) return forget(action, registry)
     return chain(registry.metadata.readManifest(action.repository, digest), (manifest) => {
-      if (manifest === undefined) return forget(action, registry)
+      if (manifest === undefined) return goneSince(digest, action, request, registry)
       const fresh = kept?.digest === digest ? kept : render(manifest, action.head)
       fresh.version = version
       if (fresh !== kept) registry.replies.set(action, fresh)
-      return answerKept(fresh, request)
+      return answer(action, fresh, request, registry)
     })
   })
+}
+
+function answer(
+  action: PullManifest,
+  kept: KeptReply,
+  request: OperationRequest,
+  { pulls }: Registry,
+): Reply {
+  // A HEAD is a pull too: it is all that a node asks which has the image.
+  if (kept.notedIn !== pulls.interval) pulls.note(action, kept)
+  return answerKept(kept, request)
 }
 
 function resolve(action: PullManifest, registry: Registry): MaybePromise<Digest | undefined> {
@@ -41,6 +52,21 @@ function resolve(action: PullManifest, registry: Registry): MaybePromise<Digest 
   return reference.kind === 'digest'
     ? reference.digest
     : registry.metadata.readTag(action.repository, reference.tag)
+}
+
+/** Another server may have moved the tag and deleted what it named, between the two reads. */
+function goneSince(
+  digest: Digest,
+  action: PullManifest,
+  request: OperationRequest,
+  registry: Registry,
+): MaybePromise<Reply> {
+  return chain(resolve(action, registry), (now) =>
+    // Each further look needs another move and another deletion.
+    now === undefined || now === digest
+      ? forget(action, registry)
+      : pullManifest(action, request, registry),
+  )
 }
 
 function forget(action: PullManifest, registry: Registry): Reply {
@@ -66,5 +92,6 @@ function render(manifest: StoredManifest, head: boolean): KeptReply {
     notModified: notModified(etag),
     bytes: head ? 0 : bytes.length,
     version: -1,
+    notedIn: 0,
   }
 }

@@ -13,30 +13,55 @@ import {
   referrerDescriptor,
 } from '../oci/manifest.ts'
 import type { Action } from '../route/action.ts'
-import { collectBody } from './collect-body.ts'
+import { withBody } from './collect-body.ts'
+import { requireDiskRoom } from './disk-room.ts'
 import { manifestLocation } from './location.ts'
+import { requireManifest, requireRepository, requireTags } from './push-validation.ts'
 import type { OperationRequest, Registry } from './registry.ts'
+import type { RepositoryRule } from './repository-rules.ts'
+import { immutableRefusal, quotaRefusal } from './rule-refusal.ts'
 
 type PutManifest = Extract<Action, { kind: 'put-manifest' }>
 
 /**
  * Source: distribution-spec end-7. Errors: OciError CONTENT_TOO_LARGE, MANIFEST_INVALID, DIGEST_INVALID,
- * MANIFEST_BLOB_UNKNOWN; after any of them the store is as it was.
+ * MANIFEST_BLOB_UNKNOWN, STORAGE_FULL, UNAVAILABLE without memory for it, DENIED for what is not valid here, over a quota and (409) for a tag that may not
+ * move; after any of them the store is as it was.
  */
 export async function putManifest(
   action: PutManifest,
   request: OperationRequest,
   registry: Registry,
 ): Promise<Reply> {
-  const { limits } = registry
+  const { bodies, rules } = registry
+  const rule = rules.rulesFor(action.repository)
+  const { validations } = rule
+  requireRepository(validations, action.repository)
+  requireTags(validations, action.tags)
+  // One that is too large is told so, whatever room there is.
+  requireDiskRoom(registry, Math.min(request.body.length ?? 0, rule.manifestBytesMax))
   const contentType = request.header('content-type')
-  const bytes = await collectBody(request.body, limits.manifestBytesMax)
+  const bounds = { bytesMax: rule.manifestBytesMax, room: bodies }
+  return withBody(request.body, bounds, (bytes) => {
+    return accept(action, { bytes, contentType }, registry, rule)
+  })
+}
+
+async function accept(
+  action: PutManifest,
+  { bytes, contentType }: { readonly bytes: Uint8Array; readonly contentType: string },
+  registry: Registry,
+  rule: RepositoryRule,
+): Promise<Reply> {
+  const { limits } = registry
+  const { validations } = rule
   const digest = verifiedDigest(action, bytes)
   const manifest = parseManifest(bytes, contentType === '' ? undefined : contentType, {
     ...defaultManifestLimits,
     descriptorsMax: limits.descriptorsMax,
   })
-  await registry.replies.during(() => store(action, manifest, digest, bytes, registry))
+  requireManifest(validations, manifest, action.tags.length > 0)
+  await registry.replies.during(() => store(action, manifest, digest, bytes, registry, rule))
   return createdReply(action, manifest, digest, registry)
 }
 
@@ -57,6 +82,7 @@ async function store(
   digest: Digest,
   bytes: Uint8Array,
   registry: Registry,
+  { quotas, isImmutable }: RepositoryRule,
 ): Promise<void> {
   const { limits, metadata } = registry
   const result = await metadata.putManifest({
@@ -76,13 +102,23 @@ async function store(
           subject: manifest.subject.digest,
           descriptor: referrerDescriptor(manifest, digest, bytes.length),
         }),
+    quotas,
+    isImmutable,
     nowMs: registry.now(),
   })
-  if (result.kind === 'stored') return
-  throw new OciError('MANIFEST_BLOB_UNKNOWN', {
-    message: 'the manifest names content that this repository does not hold',
-    detail: result.digests.slice(0, 32).map((missing) => ({ digest: missing })),
-  })
+  switch (result.kind) {
+    case 'stored':
+      return
+    case 'immutable':
+      throw immutableRefusal(result)
+    case 'over-quota':
+      throw quotaRefusal(result)
+    case 'missing':
+      throw new OciError('MANIFEST_BLOB_UNKNOWN', {
+        message: 'the manifest names content that this repository does not hold',
+        detail: result.digests.slice(0, 32).map((missing) => ({ digest: missing })),
+      })
+  }
 }
 
 function digestsOf(descriptors: readonly Descriptor[]): Digest[] {

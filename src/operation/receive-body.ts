@@ -1,11 +1,14 @@
 // Takes the body of an upload request to the session's staging place.
 
 import type { RequestBody } from '../http/body.ts'
+import type { Digest } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { parseContentRange } from '../oci/range.ts'
 import type { IngestOutcome, IngestPlan } from '../offload/contract.ts'
 import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
+import { blobRoom } from './blob-room.ts'
+import { diskRoomRefusal, requireDiskRoom } from './disk-room.ts'
 import type { OperationRequest, Registry } from './registry.ts'
 
 /** What a request announced with Content-Range; `in-order` says whether it fits the session. */
@@ -47,49 +50,73 @@ export function isTrusted(record: UploadRecord, registry: Registry): boolean {
   return record.synced || record.bootId === registry.bootId
 }
 
-/** Chunked sessions hash with a state that can be stored; streamed ones with the faster hash. */
+/** Whether the session announces chunks, or has: its next one may come to another process. */
 function hashFor(
   record: UploadRecord,
   announced: Announced,
   registry: Registry,
 ): IngestPlan['hash'] {
   if (announced.kind !== 'in-order' && record.hashState === undefined) return { kind: 'stream' }
-  // Without a state the pool reads the staged bytes again.
   return record.hashState === undefined || !isTrusted(record, registry)
     ? { kind: 'exportable' }
     : { kind: 'exportable', state: record.hashState }
 }
 
+// Nearly every session without announced chunks has a single one, and then nothing would need its hasher.
+function mayFollow(
+  record: UploadRecord,
+  announced: Announced,
+  digest: Digest | undefined,
+): boolean {
+  return digest === undefined && (announced.kind === 'in-order' || record.offset > 0)
+}
+
+/** What the bytes are for. */
+export interface Purpose {
+  /** What the whole blob is said to be, where that is known. */
+  readonly digest: Digest | undefined
+  readonly sync: boolean
+}
+
 /**
  * Errors: OciError CONTENT_TOO_LARGE, SIZE_INVALID, BLOB_UPLOAD_INVALID (the client left, or a retry
- * took over; nobody may be there to read it). The session stays where it was. BLOB_UPLOAD_UNKNOWN where
- * its committed bytes are lost.
+ * took over; nobody may be there to read it). The session stays where it was. QuotaRefusal, before any
+ * byte is read where its announced length tells, and so is STORAGE_FULL; BLOB_UPLOAD_UNKNOWN where its committed bytes are lost.
  */
 export async function receiveBody(
   record: UploadRecord,
   announced: Announced,
   body: RequestBody,
   registry: Registry,
-  sync: boolean,
+  { digest, sync }: Purpose,
 ): Promise<Extract<IngestOutcome, { kind: 'complete' }>> {
+  const room = await blobRoom(record.repository, digest, registry)
+  const announcedEnd = body.length === undefined ? undefined : record.offset + body.length
+  if (announcedEnd !== undefined && announcedEnd > room.bytesMax) throw room.refusal(announcedEnd)
+  requireDiskRoom(registry, body.length ?? 0)
+  const { diskRoom } = registry
   const plan: IngestPlan = {
     target: registry.blobs.staging(record.id),
     offset: record.offset,
     algorithm: record.algorithm,
+    ...(record.digest !== undefined && isTrusted(record, registry) && { digest: record.digest }),
     hash: hashFor(record, announced, registry),
-    bytesMax: registry.limits.blobBytesMax,
+    keepsHasher: mayFollow(record, announced, digest),
+    bytesMax: room.bytesMax,
     ...(announced.kind === 'in-order' ? { bytesExpected: announced.bytes } : {}),
     sync,
+    ...(diskRoom && { mayGoOn: () => diskRoom.mayGoOn() }),
   }
-  const outcome = await registry.ingest.receive(plan, body).catch(throwLost)
+  const outcome = await registry.ingest
+    .receive(plan, body)
+    .catch((error: unknown) => throwLost(error, record, registry))
   switch (outcome.kind) {
     case 'complete':
       return outcome
     case 'too-large':
-      throw new OciError('CONTENT_TOO_LARGE', {
-        message: 'the blob is larger than this registry accepts',
-        detail: { bytesMax: registry.limits.blobBytesMax },
-      })
+      throw room.refusal(undefined)
+    case 'no-room':
+      throw diskRoomRefusal()
     case 'length-differs':
       throw new OciError('SIZE_INVALID', {
         message: 'the body is not as long as Content-Range says',
@@ -103,9 +130,13 @@ export async function receiveBody(
   }
 }
 
-/** Staged bytes that a power loss has taken: only a new upload can bring them back. */
-export function throwLost(error: unknown): never {
+/**
+ * Staged bytes that a power loss has taken: only a new upload can bring them back. The log tells of them,
+ * since nothing else should lose any.
+ */
+export function throwLost(error: unknown, record: UploadRecord, registry: Registry): never {
   if (!(error instanceof StorageError) || error.kind !== 'corrupt') throw error
+  registry.onBackgroundFault(`read the staged bytes of upload ${record.id}`, error)
   throw new OciError('BLOB_UPLOAD_UNKNOWN', {
     message: 'the bytes of this upload were lost; start a new one',
     cause: error,

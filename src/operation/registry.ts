@@ -5,12 +5,16 @@ import type { IngestPool } from '../offload/contract.ts'
 import type { BlobStore } from '../storage/blob/contract.ts'
 import type { MaybePromise, MetadataStore } from '../storage/metadata/contract.ts'
 import type { BlobReaders } from './blob-readers.ts'
+import type { BodyRoom } from './body-room.ts'
+import type { DamageReport } from './damage.ts'
+import type { DiskRoom } from './disk-room.ts'
+import type { PullTimes } from './pull-times.ts'
 import type { ReplyCache } from './reply-cache.ts'
+import type { RepositoryRules } from './repository-rules.ts'
+import type { SelfReport } from './self-report.ts'
 import type { UploadTable } from './upload-table.ts'
 
 export interface OperationLimits {
-  readonly manifestBytesMax: number
-  readonly blobBytesMax: number
   readonly descriptorsMax: number
   readonly allowMissingManifests: boolean
   readonly allowMissingBlobs: boolean
@@ -30,9 +34,17 @@ export interface Registry {
   readonly metadata: MetadataStore
   readonly ingest: IngestPool
   readonly limits: OperationLimits
+  readonly rules: RepositoryRules
   readonly uploads: UploadTable
+  readonly bodies: BodyRoom
   readonly replies: ReplyCache
+  readonly pulls: PullTimes
   readonly readers: BlobReaders
+  readonly report: SelfReport
+  /** Where reads tell of blobs that are not what their records say. Absent where nobody would look. */
+  readonly damage?: DamageReport
+  /** Without it only a disk that is really full refuses pushes. */
+  readonly diskRoom?: DiskRoom | undefined
   /** Other processes write to the same store, so nothing mutable may be remembered. */
   readonly shared: boolean
   /** This process, in session records. */

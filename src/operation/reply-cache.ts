@@ -3,9 +3,11 @@
 import type { Reply } from '../http/reply.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Action } from '../route/action.ts'
+import { type CacheCounts, newCacheCounts } from '../telemetry/cache-counts.ts'
+import type { Noted } from './pull-times.ts'
 
 /** The answer to one Action, while its target still is what it was. */
-export interface KeptReply {
+export interface KeptReply extends Noted {
   readonly digest: Digest
   /** With its quotes. */
   readonly etag: string
@@ -24,14 +26,15 @@ const replyBytesMax = 256 * 1024
 
 /** Bounded by bytes; the longest unused goes first, roughly (a hit does not move an entry). */
 export class ReplyCache {
+  readonly counts: CacheCounts = newCacheCounts()
+  readonly bytesMax: number
   readonly #entries = new Map<Action, KeptReply>()
-  readonly #bytesMax: number
   #bytes = 0
   #version = 0
   #writing = 0
 
   constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax
+    this.bytesMax = bytesMax
   }
 
   get version(): number {
@@ -54,7 +57,19 @@ export class ReplyCache {
 
   /** What was kept, right or not. */
   get(action: Action): KeptReply | undefined {
-    return this.#entries.get(action)
+    const kept = this.#entries.get(action)
+    if (kept === undefined) this.counts.misses += 1
+    else this.counts.hits += 1
+    return kept
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** What all entries cost, in bytes. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Whether no write has come since: the entry can be sent without a look at the store. */
@@ -68,7 +83,8 @@ export class ReplyCache {
     this.#entries.set(action, kept)
     this.#bytes += kept.bytes + entryOverheadBytes
     for (const [oldest, entry] of this.#entries) {
-      if (this.#bytes <= this.#bytesMax) break
+      if (this.#bytes <= this.bytesMax) break
+      this.counts.evictions += 1
       this.#entries.delete(oldest)
       this.#bytes -= entry.bytes + entryOverheadBytes
     }

@@ -5,33 +5,47 @@ import { type Digest, type DigestAlgorithm, digestAlgorithm, digestOfBytes } fro
 import type { RepositoryName } from '../oci/name.ts'
 import { newUploadId } from '../oci/upload-id.ts'
 import type { Action } from '../route/action.ts'
-import type { UploadRecord } from '../storage/metadata/contract.ts'
+import type { MaybePromise, UploadRecord } from '../storage/metadata/contract.ts'
+import { requireRoom } from './blob-room.ts'
+import { requireDiskRoom } from './disk-room.ts'
 import { dropSession } from './drop-session.ts'
 import { receiveAndCommit } from './finish-upload.ts'
 import { keepAlive } from './pull-blob.ts'
+import { requireRepository } from './push-validation.ts'
 import type { OperationRequest, Registry } from './registry.ts'
+import { quotaRefusal } from './rule-refusal.ts'
 import { blobCreatedReply, sessionReply } from './upload-reply.ts'
 
 type StartUpload = Extract<Action, { kind: 'start-upload' }>
 type MountBlob = Extract<Action, { kind: 'mount-blob' }>
 
 /** Whether the caller may pull a blob from a repository: a mount copies what it names. */
-export type MayPull = (repository: RepositoryName, digest: Digest) => boolean
+export type MayPull = (repository: RepositoryName, digest: Digest) => MaybePromise<boolean>
 
 // Repositories tried for a mount that names no source.
 const mountSourcesMax = 32
 const noBytes = new Uint8Array(0)
 
-/** Source: distribution-spec end-4a, end-4b. Errors: OciError TOOMANYREQUESTS, DIGEST_INVALID. */
+/**
+ * Source: distribution-spec end-4a, end-4b. Errors: OciError TOOMANYREQUESTS, DIGEST_INVALID,
+ * CONTENT_TOO_LARGE; STORAGE_FULL where the disk is down to its reserve; DENIED for a name that is not valid here; QuotaRefusal where nothing that may follow
+ * could fit.
+ */
 export async function startUpload(
   action: StartUpload,
   request: OperationRequest,
   registry: Registry,
 ): Promise<Reply> {
   const { repository, digest } = action
+  requireRepository(registry.rules.rulesFor(repository).validations, repository)
   if (digest === undefined || isOnlyAnAnnouncement(digest, request)) {
+    await requireRoom(repository, digest, 1, registry)
+    requireDiskRoom(registry, 0)
     return sessionReply(registry, await openSession(repository, action.algorithm, registry))
   }
+  const bytes = request.body.length ?? 0
+  await requireRoom(repository, digest, bytes, registry)
+  requireDiskRoom(registry, bytes)
   const record = await openSession(repository, digestAlgorithm(digest), registry)
   // Nobody else knows the session; this keeps it from expiring under a body that takes its time.
   const writer = await registry.uploads.write(record.id)
@@ -55,7 +69,8 @@ function isOnlyAnAnnouncement(digest: Digest, request: OperationRequest): boolea
 /**
  * Source: distribution-spec end-11. What cannot be mounted, or the caller may not pull from there,
  * becomes an ordinary session (202), which does not tell one from the other.
- * Errors: OciError TOOMANYREQUESTS.
+ * Errors: OciError TOOMANYREQUESTS; STORAGE_FULL, unless the repository holds the blob; DENIED for a name
+ * that is not valid here; QuotaRefusal.
  */
 export async function mountBlob(
   action: MountBlob,
@@ -63,8 +78,10 @@ export async function mountBlob(
   mayPull: MayPull,
 ): Promise<Reply> {
   const { repository, digest } = action
+  requireRepository(registry.rules.rulesFor(repository).validations, repository)
   if (await isHeldOrMounted(action, registry, mayPull))
     return blobCreatedReply(registry, repository, digest)
+  await requireRoom(repository, digest, 1, registry)
   return sessionReply(registry, await openSession(repository, action.algorithm, registry))
 }
 
@@ -73,18 +90,22 @@ async function isHeldOrMounted(
   registry: Registry,
   mayPull: MayPull,
 ): Promise<boolean> {
-  const { metadata } = registry
+  const { metadata, rules } = registry
   const { repository, digest } = action
+  const { quotas } = rules.rulesFor(repository)
   const link = await metadata.readBlob(repository, digest)
   if (link !== undefined && (await keepAlive(action, link, registry))) return true
+  requireDiskRoom(registry, 0)
   const sources =
     action.from === undefined
       ? await metadata.repositoriesHolding(digest, mountSourcesMax)
       : [action.from]
   for (const source of sources) {
-    if (!mayPull(source, digest)) continue
+    if (!(await mayPull(source, digest))) continue
     const leaseUntilMs = registry.now() + registry.limits.graceMs
-    if (await metadata.mountBlob(source, repository, digest, leaseUntilMs)) return true
+    const result = await metadata.mountBlob(source, repository, digest, leaseUntilMs, quotas)
+    if (result === 'mounted') return true
+    if (result !== 'absent') throw quotaRefusal(result)
   }
   return false
 }

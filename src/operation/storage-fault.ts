@@ -2,13 +2,14 @@
 
 import { OciError } from '../oci/error.ts'
 import { StorageError } from '../storage/error.ts'
+import { diskRoomRefusal } from './disk-room.ts'
 
 /** What the client is told of a fault of storage; undefined where the error is something else. */
 export function storageFault(error: unknown): OciError | undefined {
   if (!(error instanceof StorageError)) return undefined
   switch (error.kind) {
     case 'full':
-      return new OciError('STORAGE_FULL', { cause: error })
+      return diskRoomRefusal(error)
     case 'unavailable':
       return new OciError('UNAVAILABLE', { cause: error, headers: [['Retry-After', '5']] })
     case 'conflict':

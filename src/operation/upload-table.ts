@@ -25,14 +25,25 @@ export interface Writer {
 
 /** Limits: `sessionsMax` open sessions; memory grows with them only. */
 export class UploadTable {
-  readonly #sessionsMax: number
+  #sessionsMax: number
   readonly #now: () => number
   readonly #entries = new Map<UploadId, Entry>()
   #checkedAtMs = Number.NEGATIVE_INFINITY
+  #requests = 0
 
   constructor(sessionsMax: number, now: () => number) {
     this.#sessionsMax = sessionsMax
     this.#now = now
+  }
+
+  /** From now on; those that are open stay so. */
+  allow(sessionsMax: number): void {
+    this.#sessionsMax = sessionsMax
+  }
+
+  /** That opened or wrote a session, since the start. */
+  get requests(): number {
+    return this.#requests
   }
 
   get size(): number {
@@ -53,6 +64,7 @@ export class UploadTable {
 
   /** A new session. Errors: OciError TOOMANYREQUESTS. */
   open(id: UploadId): void {
+    this.#requests += 1
     if (this.isFull) this.#forgetIdle()
     if (this.isFull) {
       throw new OciError('TOOMANYREQUESTS', {
@@ -78,6 +90,7 @@ export class UploadTable {
    * Errors: OciError BLOB_UPLOAD_INVALID (409) while another one is at work.
    */
   async write(id: UploadId): Promise<Writer> {
+    this.#requests += 1
     for (;;) {
       const entry = this.#entry(id)
       const rival = entry.writer

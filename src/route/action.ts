@@ -41,6 +41,10 @@ export type Action =
   | { readonly kind: 'get-token'; readonly of: 'form' }
   /** The public keys that verify tokens. */
   | { readonly kind: 'get-token'; readonly of: 'keys'; readonly head: boolean }
+  /** What operators ask of the server itself. */
+  | { readonly kind: 'metrics'; readonly head: boolean }
+  | { readonly kind: 'healthz'; readonly head: boolean }
+  | { readonly kind: 'readyz'; readonly head: boolean }
   | { readonly kind: 'list-catalog'; readonly page: ListPage }
   | (InRepository & { readonly kind: 'list-tags'; readonly page: ListPage })
   | (InRepository & {

@@ -4,9 +4,11 @@ import type { Action } from './action.ts'
 import { route } from './route.ts'
 
 const generationSize = 4096
+// Longer ones are made up by their client: kept, they would fill the memory before anybody logs in.
+const targetLengthMax = 512
 
 /**
- * Route with a memory of the last 4,096 to 8,192 targets of one method. One Action object per target
+ * Route with a memory of the last 4,096 to 8,192 targets of one method, of up to 512 characters each. One Action object per target
  * lets later stages keep what they know of it beside it, without building a key.
  */
 export class RouteMemo {
@@ -20,6 +22,9 @@ export class RouteMemo {
 
   /** Errors: as `route`. A refusal is not remembered. */
   route(path: string, query: string): Action {
+    if (path.length + query.length > targetLengthMax) {
+      return route({ method: this.#method, path, query })
+    }
     const key = query === '' ? path : `${path}?${query}`
     const known = this.#young.get(key)
     if (known !== undefined) return known

@@ -8,7 +8,8 @@ import { parseUploadId } from '../oci/upload-id.ts'
 import type { Action } from './action.ts'
 import * as parameters from './query.ts'
 
-interface RouteRequest {
+/** `path` and `query` as sent, undecoded, without `?`. */
+export interface RouteRequest {
   readonly method: string
   readonly path: string
   readonly query: string
@@ -31,12 +32,30 @@ export function route(request: RouteRequest): Action {
   }
   const path = decodePath(request.path)
   if (path === prefix || path === '/v2') return ping(request.method)
-  if (!path.startsWith(prefix)) return routeToken(request, path)
+  if (!path.startsWith(prefix)) return routeElsewhere(request, path)
   if (path === '/v2/_catalog') {
     allow(request.method, 'GET', 'HEAD')
     return { kind: 'list-catalog', page: parameters.listPage(new URLSearchParams(request.query)) }
   }
   return routeInRepository(request, path.slice(prefix.length))
+}
+
+function routeElsewhere(request: RouteRequest, path: string): Action {
+  switch (path) {
+    case '/metrics':
+      return { kind: 'metrics', head: isHead(request.method) }
+    case '/healthz':
+      return { kind: 'healthz', head: isHead(request.method) }
+    case '/readyz':
+      return { kind: 'readyz', head: isHead(request.method) }
+    default:
+      return routeToken(request, path)
+  }
+}
+
+function isHead(method: string): boolean {
+  allow(method, 'GET', 'HEAD')
+  return method === 'HEAD'
 }
 
 function routeToken({ method, query }: RouteRequest, path: string): Action {
@@ -51,8 +70,7 @@ function routeToken({ method, query }: RouteRequest, path: string): Action {
         }
   }
   if (path !== '/token/jwks') throw new OciError('ROUTE_UNKNOWN')
-  allow(method, 'GET', 'HEAD')
-  return { kind: 'get-token', of: 'keys', head: method === 'HEAD' }
+  return { kind: 'get-token', of: 'keys', head: isHead(method) }
 }
 
 // The last two path components decide, since the name before them may itself contain `blobs` or
@@ -89,8 +107,7 @@ function routeInRepository(request: RouteRequest, path: string): Action {
 }
 
 function ping(method: string): Action {
-  allow(method, 'GET', 'HEAD')
-  return { kind: 'get-api-version', head: method === 'HEAD' }
+  return { kind: 'get-api-version', head: isHead(method) }
 }
 
 function routeManifest(request: RouteRequest, name: string, text: string): Action {

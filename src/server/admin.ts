@@ -10,13 +10,19 @@ export interface TextAnswer {
   readonly text: string
 }
 
-/** What a GET of each path answers: as JSON, or a `TextAnswer` as it is. */
-export type AdminRoutes = Readonly<Record<string, () => unknown | Promise<unknown>>>
+/** An answer that may be a refusal; its body is sent as JSON. */
+export interface StatusAnswer {
+  readonly status: number
+  readonly body: object
+}
+
+/** What a GET of each path answers to its query: as JSON, or one of the answers above as it is. */
+export type AdminRoutes = Readonly<
+  Record<string, (query: URLSearchParams) => unknown | Promise<unknown>>
+>
 
 /** What a POST of each path answers to its body, parsed as JSON. */
-export type AdminCalls = Readonly<
-  Record<string, (input: unknown) => Promise<{ readonly status: number; readonly body: object }>>
->
+export type AdminCalls = Readonly<Record<string, (input: unknown) => Promise<StatusAnswer>>>
 
 export interface AdminListener {
   readonly socket: string
@@ -39,11 +45,11 @@ export async function listenAdmin(
   if (await answers(socket)) throw new Error(`admin.socket: another server listens on ${socket}`)
   rmSync(socket, { force: true })
   const server = createServer((request, response) => {
-    const [path = ''] = (request.url ?? '').split('?')
+    const [path = '', query = ''] = (request.url ?? '').split('?')
     const call = Object.hasOwn(calls, path) ? calls[path] : undefined
     if (call !== undefined) {
       if (request.method !== 'POST') response.writeHead(405, { Allow: 'POST' }).end()
-      else void answerCall(call, request, response)
+      else void receiveCall(call, request, response)
       return
     }
     const answer = Object.hasOwn(routes, path) ? routes[path] : undefined
@@ -51,52 +57,83 @@ export async function listenAdmin(
       response.writeHead(answer === undefined ? 404 : 405).end()
       return
     }
-    Promise.resolve()
-      .then(answer)
-      .then((body) => {
-        const { contentType, text } = isText(body) ? body : asJson(body)
-        response.writeHead(200, { 'Content-Type': contentType }).end(text)
-      })
-      .catch(() => response.writeHead(503).end())
+    void answerRoute(answer, new URLSearchParams(query)).then(({ status, contentType, text }) => {
+      response.writeHead(status, text === '' ? {} : { 'Content-Type': contentType }).end(text)
+    })
   })
   await listenPrivately(server, socket)
   return { socket, close: () => close(server) }
 }
 
+/** An answer as it is sent. */
+export interface SentAnswer extends TextAnswer {
+  readonly status: number
+}
+
+/** What a GET is answered with: 503 where its answer fails. */
+export async function answerRoute(
+  route: AdminRoutes[string],
+  query: URLSearchParams,
+): Promise<SentAnswer> {
+  try {
+    const told = await route(query)
+    const { status, body } = isStatus(told) ? told : { status: 200, body: told }
+    return { status, ...(isText(body) ? body : asJson(body)) }
+  } catch {
+    return { status: 503, contentType: 'text/plain', text: '' }
+  }
+}
+
+/** What a POST is answered with: 503 where its call fails. */
+export async function answerCall(call: AdminCalls[string], input: unknown): Promise<SentAnswer> {
+  try {
+    const { status, body } = await call(input)
+    return { status, ...asJson(body) }
+  } catch {
+    return { status: 503, ...asJson({ error: 'the store cannot be used at the moment' }) }
+  }
+}
+
 const callBytesMax = 64 * 1024
 
-async function answerCall(
+async function receiveCall(
   call: AdminCalls[string],
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const send = (status: number, body: object): void => {
-    response.writeHead(status, { 'Content-Type': 'application/json' })
-    response.end(`${JSON.stringify(body)}\n`)
+  const send = (status: number, { contentType, text }: TextAnswer): void => {
+    response.writeHead(status, { 'Content-Type': contentType }).end(text)
   }
+  const refuse = (status: number, error: string): void => send(status, asJson({ error }))
   try {
     const chunks: Buffer[] = []
     let size = 0
     for await (const chunk of request as AsyncIterable<Buffer>) {
       size += chunk.length
-      if (size > callBytesMax) return send(413, { error: 'the body is too long' })
+      if (size > callBytesMax) return refuse(413, 'the body is too long')
       chunks.push(chunk)
     }
     let input: unknown
     try {
       input = JSON.parse(Buffer.concat(chunks).toString('utf8'))
     } catch {
-      return send(400, { error: 'expected JSON' })
+      return refuse(400, 'expected JSON')
     }
-    const { status, body } = await call(input)
-    send(status, body)
+    const { status, ...answer } = await answerCall(call, input)
+    send(status, answer)
   } catch {
-    if (!response.headersSent) send(503, { error: 'the store cannot be used at the moment' })
+    // The caller has gone before it had said what it wants.
+    response.destroy()
   }
 }
 
 function isText(body: unknown): body is TextAnswer {
   return typeof body === 'object' && body !== null && 'contentType' in body && 'text' in body
+}
+
+function isStatus(told: unknown): told is StatusAnswer {
+  const isObject = typeof told === 'object' && told !== null
+  return isObject && 'body' in told && 'status' in told && typeof told.status === 'number'
 }
 
 function asJson(body: unknown): TextAnswer {

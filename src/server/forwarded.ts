@@ -1,8 +1,9 @@
 // Who the client is when proxies stand between: X-Forwarded-For, believed only as far as it was written
 // by proxies that the operator trusts.
 
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import { originOf } from '../authenticate/token/challenge.ts'
+import { createNetworks } from '../http/networks.ts'
 import type { Exchange } from './transport/exchange.ts'
 
 export interface ProxyTrust {
@@ -27,12 +28,8 @@ export function createProxyTrust(proxies: readonly string[]): ProxyTrust {
       origin: (exchange) => originOf(exchange.header('host'), exchange.isSecure),
     }
   }
-  const list = new BlockList()
-  for (const proxy of proxies) add(list, proxy)
-  const trusts = (address: string): boolean => {
-    const family = isIP(address)
-    return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
-  }
+  const networks = createNetworks(proxies)
+  const trusts = (address: string): boolean => networks.has(address)
   return {
     trusts,
     clientAddress: (exchange) => rightMostUntrusted(exchange, trusts),
@@ -43,13 +40,6 @@ export function createProxyTrust(proxies: readonly string[]): ProxyTrust {
       return originOf(exchange.header('host'), isSecure)
     },
   }
-}
-
-function add(list: BlockList, proxy: string): void {
-  const [address = '', prefix] = proxy.split('/')
-  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-  if (prefix === undefined) list.addAddress(address, family)
-  else list.addSubnet(address, Number(prefix), family)
 }
 
 function rightMostUntrusted(exchange: Exchange, trusts: (address: string) => boolean): string {

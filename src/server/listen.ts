@@ -1,5 +1,6 @@
 // Opens every listener of the configuration, each on the transport that can do what is asked of it.
 
+import { getFips } from 'node:crypto'
 import type { ListenerConfig, TlsConfig } from '../config/schema.ts'
 import type { HeaderPair } from '../http/header-block.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -22,6 +23,8 @@ export interface ListenerDefaults
   readonly choice: 'auto' | TransportName
   readonly tlsConfig: TlsConfig | undefined
   readonly trusts: (peerAddress: string) => boolean
+  /** Whether this process must use the cryptography of a FIPS provider alone; default: what OpenSSL says. */
+  readonly isFips?: boolean
   readonly replyHeaders: (tls: boolean) => readonly HeaderPair[]
   readonly log: Logger
 }
@@ -40,7 +43,7 @@ export async function openListeners(
     for (const each of listeners) {
       const { name, transport } = transportFor(each, defaults)
       const listener = await transport(optionsOf(each, defaults, tls)).catch((error: unknown) => {
-        throw explained(error, each)
+        throw explainListenError(error, each)
       })
       open.push({ listener, transport: name, tls: each.tls })
     }
@@ -51,8 +54,8 @@ export async function openListeners(
   }
 }
 
-// The system's own words do not say what would be enough.
-function explained(error: unknown, listener: ListenerConfig): unknown {
+/** The system's own words do not say what would be enough. */
+export function explainListenError(error: unknown, listener: ListenerConfig): unknown {
   const isPrivileged = listener.kind === 'tcp' && listener.port > 0 && listener.port < 1024
   if (!isPrivileged || !(error instanceof Error) || !('code' in error)) return error
   if (error.code !== 'EACCES') return error
@@ -69,7 +72,7 @@ function optionsOf(
   tls: () => TlsMaterial | undefined,
 ): TransportOptions {
   const { pace, admission, counts, busy, handler, refuse, onFault, trusts } = defaults
-  const { onCertificateRefused } = defaults
+  const { onCertificateRefused, sharesAddress = false } = defaults
   const socket: TransportOptions['socket'] =
     listener.kind === 'tcp'
       ? { kind: 'tcp', address: listener.address, port: listener.port }
@@ -77,6 +80,7 @@ function optionsOf(
   return {
     ...{ pace, admission, counts, busy, handler, refuse, onFault, socket },
     ...(onCertificateRefused && { onCertificateRefused }),
+    sharesAddress,
     tls: listener.tls ? tls() : undefined,
     proxyProtocol: listener.proxyProtocol ? { trusts } : undefined,
     replyHeaders: defaults.replyHeaders(listener.tls),
@@ -90,7 +94,7 @@ function transportFor(
   const node = { name: 'node', transport: listenNode } as const
   const { choice, log } = defaults
   if (choice === 'node') return node
-  const reason = whyNode(listener, defaults.tlsConfig)
+  const reason = whyNode(listener, defaults)
   if (reason !== undefined) {
     if (choice === 'uws') throw new Error(`server.transport = "uws": ${reason}; set it to "node"`)
     return node
@@ -102,11 +106,16 @@ function transportFor(
 }
 
 // What uWebSockets.js cannot do. Source: DESIGN "Transports".
-function whyNode(listener: ListenerConfig, tls: TlsConfig | undefined): string | undefined {
+function whyNode(
+  listener: ListenerConfig,
+  { tlsConfig: tls, sharesAddress = false, isFips = getFips() === 1 }: ListenerDefaults,
+): string | undefined {
+  if (listener.kind === 'unix' && sharesAddress) return 'it cannot share a unix socket'
   if (listener.proxyProtocol) return 'it cannot tell whose PROXY header it reads'
   if (!listener.tls) return undefined
   if (tls?.clientCaBundle !== undefined) return 'it cannot read or require client certificates'
   if (tls?.minVersion === 'TLSv1.3') return 'it cannot refuse TLS 1.2'
+  if (isFips) return 'its cryptography is not that of the FIPS provider'
   return undefined
 }
 

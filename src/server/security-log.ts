@@ -1,7 +1,8 @@
 // What the log says of logins and of refusals: enough to answer why, never a secret.
 
-import type { LoginEvent } from '../authenticate/authenticate.ts'
-import type { Denial } from '../authorize/authorize.ts'
+import type { DecisionFacts } from '../audit/decision-facts.ts'
+import type { IgnoredHeader } from '../authenticate/gateway.ts'
+import type { LoginEvent } from '../authenticate/login-event.ts'
 import type { TokenAdminEvent, TokenEvent } from '../operation/token/audit.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CertificateRefusal } from './transport/exchange.ts'
@@ -9,6 +10,11 @@ import type { CertificateRefusal } from './transport/exchange.ts'
 export function logLogin(login: LoginEvent, log: Logger): void {
   if (login.result === 'success') log.info({ login }, 'logged in')
   else log.warn({ login }, 'login failed')
+}
+
+/** Somebody tries to be anybody, or a gateway is not configured as it should be. */
+export function logIgnoredHeader(header: IgnoredHeader, log: Logger): void {
+  log.warn({ ...header }, 'a header that names a user was ignored: it comes from no gateway')
 }
 
 /** The id of each token is told, so that it can be revoked; nobody's can do nothing that they could not. */
@@ -49,22 +55,30 @@ export function certificateLog(
   }
 }
 
-/** A client without credentials is refused all day, before it shows some; that is for debugging only. */
-export function logDenial({ decisionId, identity, action, steps }: Denial, log: Logger): void {
-  const { id, username, authMethod, certificate, tokenId } = identity
+/**
+ * A decision, or a refusal that no policy made. A client without credentials is refused all day, before
+ * it shows some; that is for debugging only.
+ */
+export function logDecision(facts: DecisionFacts, log: Logger): void {
+  const { decisionId, who, action, steps, guards, reason } = facts
   const last = steps.at(-1)
-  const record = {
+  const lastGuard = guards.at(-1)
+  const line = {
     decisionId,
-    id,
-    username,
-    authMethod,
-    ...(tokenId === null ? {} : { tokenId }),
-    ...(certificate === null ? {} : { commonNames: certificate.commonNames }),
-    action: action.kind,
-    ...('repository' in action ? { repository: action.repository } : {}),
-    policy: last?.policy ?? 'none',
+    id: who?.id ?? null,
+    username: who?.username ?? null,
+    authMethod: who?.authMethod ?? null,
+    ...(who?.tokenId == null ? {} : { tokenId: who.tokenId }),
+    ...(who?.certificate == null ? {} : { commonNames: who.certificate.commonNames }),
+    ...(action === undefined ? {} : { action: action.kind }),
+    ...(action !== undefined && 'repository' in action ? { repository: action.repository } : {}),
+    ...(reason === null ? { policy: last?.policy ?? 'none' } : { reason }),
     ...(last?.decidedBy === undefined ? {} : { rule: last.decidedBy.text }),
+    // Not spread: the guard has a decision id of its own.
+    ...(lastGuard === undefined ? {} : { guard: lastGuard.guard, verdict: lastGuard.verdict }),
   }
-  if (authMethod === 'anonymous') log.debug(record, 'denied')
-  else log.info(record, 'denied')
+  // Wrong credentials have a line of their own, and missing ones are no news.
+  const isNews = facts.who !== undefined && facts.who.authMethod !== 'anonymous'
+  if (isNews) log.info(line, 'denied')
+  else log.debug(line, 'denied')
 }

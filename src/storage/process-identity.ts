@@ -21,3 +21,13 @@ export function isProcessAlive(identity: string): boolean {
   const found = startTimeOf(Number(pid))
   return found === 'unknown' || found === startTime
 }
+
+/** False where `isProcessAlive` answers true for want of knowledge: in a container of its own, or unreadable. */
+export function canTellLife(identity: string): boolean {
+  const [pid = '', startTime = '', bootId = '', pidNamespace = ''] = identity.split('/')
+  const own = ownIdentity()
+  if (startTime === '' || bootId === '' || own.bootId === '') return false
+  if (bootId !== own.bootId) return true
+  if (pidNamespace === '' || pidNamespace !== own.pidNamespace) return false
+  return startTimeOf(Number(pid)) !== 'unknown'
+}

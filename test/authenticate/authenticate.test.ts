@@ -1,10 +1,11 @@
 // Who a request is taken for: certificates, passwords, both, wrong ones, and guessers.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { Authenticator, Credentials, LoginEvent } from '../../src/authenticate/authenticate.ts'
+import type { Authenticator, Credentials } from '../../src/authenticate/authenticate.ts'
 import type { BasicUser, VerifyPassword } from '../../src/authenticate/basic.ts'
 import { createAuthenticator } from '../../src/authenticate/create.ts'
 import { anonymous, type Identity } from '../../src/authenticate/identity.ts'
+import type { LoginEvent } from '../../src/authenticate/login-event.ts'
 import type { ClientCertificate } from '../../src/http/client-certificate.ts'
 import { OciError } from '../../src/oci/error.ts'
 import { AuthCounts } from '../../src/telemetry/auth-counts.ts'
@@ -74,7 +75,9 @@ function scene(users: readonly BasicUser[] = [user], verify?: VerifyPassword): S
       const header = login === undefined ? '' : `Basic ${Buffer.from(login).toString('base64')}`
       const request: Credentials = {
         certificate: options.certificate,
+        remoteAddress: address,
         header: (name) => (name === 'authorization' ? header : ''),
+        headerLines: () => [],
       }
       return authenticator.authenticate(request, isLogin, () => address)
     },
@@ -215,7 +218,12 @@ describe('what is remembered', () => {
     const { ask, authenticator } = scene()
     await ask({ login: 'ci:secret' })
     const header = `Basic ${Buffer.from('ci:secret').toString('base64')}`
-    const request = { certificate: undefined, header: () => header }
+    const request: Credentials = {
+      certificate: undefined,
+      remoteAddress: '',
+      header: () => header,
+      headerLines: () => [],
+    }
     const identity = authenticator.authenticate(request, false, () => '')
     assert.ok(!(identity instanceof Promise))
     assert.equal(identity.username, 'ci')
@@ -285,6 +293,33 @@ describe('guessing', () => {
     assert.equal((await ask({ login: 'ci:secret' })).username, 'ci')
   })
 
+  test('does not lock out a client at work whose password has to be hashed again', async () => {
+    const { ask, advance, hashed } = scene()
+    await ask({ login: 'ci:secret' })
+    for (let i = 0; i < 60; i += 1) {
+      await ask({ login: `ci:guess ${i}` }).catch(() => undefined)
+      await ask({ login: `ci:guess ${i}`, address: `192.0.2.${i}` }).catch(() => undefined)
+      advance(15_000)
+    }
+    await ask({ login: 'ci:guess 60', address: '192.0.2.60' })
+    await assert.rejects(ask({ login: 'ci:guess 61', address: '192.0.2.61' }), refusal(429))
+    assert.equal((await ask({ login: 'ci:secret' })).username, 'ci')
+    assert.equal(hashed.filter((password) => password === 'secret').length, 2)
+  })
+
+  test('with a password that was right before, and is no more, counts as any guess', async () => {
+    let right = 'secret'
+    const { ask, advance } = scene([user], (_hash, password) => Promise.resolve(password === right))
+    await ask({ login: 'ci:secret' })
+    right = 'another secret'
+    advance(6 * 60_000)
+    assert.equal(await ask({ login: 'ci:secret' }), anonymous)
+    // So long is a wrong password remembered.
+    advance(11_000)
+    for (let i = 0; i < 5; i += 1) await ask({ login: `ci:guess ${i}` })
+    await assert.rejects(ask({ login: 'ci:secret' }), refusal(429))
+  })
+
   test('a client that repeats one wrong password is not taken for a guesser', async () => {
     const { ask } = scene()
     for (let i = 0; i < 50; i += 1) await ask({ login: 'ci:old password' })
@@ -328,5 +363,15 @@ describe('what is told', () => {
       ],
     )
     assert.doesNotMatch(JSON.stringify(events), /wrong word|secret|else/)
+  })
+
+  test('a key or a token in the place of the user name is not shown', async () => {
+    const { ask, events } = scene()
+    const token = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjaSJ9.c2lnbmVk'
+    for (const login of [`${token}:`, 'keelson_0123:x', 'keelson_refresh_0123:x', 'eyJi.of:x']) {
+      await ask({ login })
+    }
+    const names = events.map(({ username }) => username)
+    assert.deepEqual(names, ['eyJ…', 'keelson_…', 'keelson_…', 'eyJi.of'])
   })
 })

@@ -18,6 +18,11 @@ describe('an Authorization header', () => {
     assert.deepEqual(parsed, { scheme: 'basic', username: 'jürgen', password: 'pässwort' })
   })
 
+  test('a mark of the byte order is a part of the name', () => {
+    const parsed = parseAuthorization(basic('\ufeffci:x'))
+    assert.deepEqual(parsed, { scheme: 'basic', username: '\ufeffci', password: 'x' })
+  })
+
   test('the scheme may be written in any case and followed by more spaces', () => {
     const parsed = parseAuthorization(basic('ci:x').replace('Basic ', 'bAsIc   '))
     assert.deepEqual(parsed, { scheme: 'basic', username: 'ci', password: 'x' })

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test'
 import type { Identity } from '../../src/authenticate/identity.ts'
 import type { CompiledRule } from '../../src/authorize/policy/compile.ts'
 import { evaluate } from '../../src/authorize/policy/decide.ts'
-import { Frame } from '../../src/authorize/policy/frame.ts'
+import { Frame, type Subject } from '../../src/authorize/policy/frame.ts'
 import { limits } from '../../src/authorize/policy/limits.ts'
 import { act, bearer, certified, clientIp, compiledRule, runRule, user } from './scene.ts'
 
@@ -90,7 +90,7 @@ const dear: readonly string[] = [
 
 // The engine compiles while it runs; what is bounded is the cost for each request after that. The least of
 // several times is what the rule costs, and not what else the machine does.
-function leastTimeMs(rule: CompiledRule, frame: Frame): number {
+function leastTimeMs(rule: CompiledRule, frame: Frame<Subject>): number {
   let leastMs = Number.POSITIVE_INFINITY
   for (let round = 0; round < 10 || (leastMs > worstMs && round < 100); round += 1) {
     const startedMs = performance.now()

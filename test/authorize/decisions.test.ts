@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { anonymous, type Identity } from '../../src/authenticate/identity.ts'
-import type { Denial } from '../../src/authorize/authorize.ts'
+import type { DecisionRecord } from '../../src/authorize/authorize.ts'
 import { OciError } from '../../src/oci/error.ts'
 import {
   act,
@@ -107,10 +107,10 @@ describe('repository policies', () => {
 })
 
 describe('a refusal', () => {
-  const denials: Denial[] = []
+  const denials: DecisionRecord[] = []
   let ids = 0
   const authorize = authorizer(compiled(policy(["identity.username == 'root'", 'false'])), {
-    onDenied: (denial) => denials.push(denial),
+    onDecision: (denial) => denials.push(denial),
     randomUuid: () => {
       ids += 1
       return `id-${ids}`

@@ -2,11 +2,20 @@
 // count the evaluations of a rule that always fails and so reports each of them.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { Authorize } from '../../src/authorize/authorize.ts'
-import { act, authorizer, clientIp, compiled, policy, requested, user } from './scene.ts'
+import {
+  act,
+  authorizer,
+  clientIp,
+  compiled,
+  digest,
+  type PolicyStage,
+  policy,
+  requested,
+  user,
+} from './scene.ts'
 
 interface Counted {
-  readonly authorize: Authorize
+  readonly authorize: PolicyStage
   evaluations: number
 }
 
@@ -53,11 +62,33 @@ describe('what is remembered', () => {
     assert.equal(found.evaluations, 3)
   })
 
+  test('rules that read more, for a question beside that of the request: nothing', () => {
+    const found = counted("request.reference == 'x'")
+    const pull = act('get-manifest')
+    for (let round = 0; round < 3; round += 1) found.authorize.isAllowed(alice, pull, clientIp)
+    assert.equal(found.evaluations, 3)
+    found.authorize(alice, pull, clientIp)
+    found.authorize.isAllowed(alice, pull, clientIp)
+    assert.equal(found.evaluations, 4)
+  })
+
   test('rules that read the address of the client: nothing', () => {
     const found = counted("identity.client_ip == 'x'")
     const pull = act('get-manifest')
     for (let round = 0; round < 3; round += 1) found.authorize(alice, pull, clientIp)
     assert.equal(found.evaluations, 3)
+  })
+
+  test('rules that read more, for long texts of a client: nothing', () => {
+    const found = counted("request.last == 'x'")
+    const text = 'x'.repeat(300)
+    for (const target of [`/v2/_catalog?last=${text}`, `/v2/a/tags/list?last=${text}`]) {
+      const list = requested('GET', target)
+      for (let round = 0; round < 3; round += 1) found.authorize(alice, list, clientIp)
+    }
+    const referrers = requested('GET', `/v2/a/referrers/${digest}?last=b&artifactType=${text}`)
+    for (let round = 0; round < 3; round += 1) found.authorize(alice, referrers, clientIp)
+    assert.equal(found.evaluations, 9)
   })
 
   test('identities are told apart by object, not by name', () => {

@@ -4,25 +4,20 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { anonymous, type Identity } from '../../src/authenticate/identity.ts'
-import type { Authorize } from '../../src/authorize/authorize.ts'
 import { compilePolicies } from '../../src/authorize/policy/compile.ts'
+import type { Subject } from '../../src/authorize/policy/frame.ts'
 import { functionNames } from '../../src/authorize/policy/functions.ts'
 import { limits } from '../../src/authorize/policy/limits.ts'
 import type { PolicyAction } from '../../src/authorize/policy/variables.ts'
-import {
-  isRecord,
-  knownActions,
-  type RecordVariable,
-  servedActions,
-  variables,
-} from '../../src/authorize/policy/variables.ts'
+import { knownActions, servedActions, variables } from '../../src/authorize/policy/variables.ts'
+import { isRecord, type RecordOf } from '../../src/authorize/policy/vocabulary.ts'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
-import { act, authorizer, bearer, certified, requested, user } from './scene.ts'
+import { act, authorizer, bearer, certified, type PolicyStage, requested, user } from './scene.ts'
 
 const page = readFileSync('docs/policies.md', 'utf8')
 const blocks = [...page.matchAll(/```toml\n(.*?)```/gs)].map(([, toml = '']) => toml)
 
-function load(toml: string): Authorize {
+function load(toml: string): PolicyStage {
   const text = `[blob_store.memory]\n[metadata_store.memory]\n${toml}`
   const config = parseConfig([{ file: '/etc/keelson/config.toml', text }])
   const { policies, problems } = compilePolicies(config.global.accessPolicy, config.repositories)
@@ -32,7 +27,7 @@ function load(toml: string): Authorize {
 }
 
 /** The recipe after the sentence that starts so. */
-function recipe(start: string): Authorize {
+function recipe(start: string): PolicyStage {
   const at = page.indexOf(start)
   assert.notEqual(at, -1, start)
   const [, toml = ''] = /```toml\n(.*?)```/s.exec(page.slice(at)) ?? []
@@ -51,7 +46,7 @@ test('the example configuration has policies that compile', () => {
 
 test('the variables are those of the program, in their order and with their types', () => {
   const typeWords = { timestamp: 'timestamp', string: 'string', int: 'int' }
-  const rows = (prefix: string, { fields }: RecordVariable): readonly string[] =>
+  const rows = (prefix: string, { fields }: RecordOf<Subject>): readonly string[] =>
     Object.entries(fields).flatMap(([name, field]) => {
       const path = `${prefix}.${name}`
       if (isRecord(field)) return rows(path, field)

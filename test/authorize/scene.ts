@@ -2,11 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { anonymous, type Identity } from '../../src/authenticate/identity.ts'
-import {
-  type Authorize,
-  type AuthorizeOptions,
-  createAuthorize,
-} from '../../src/authorize/authorize.ts'
+import { type AuthorizeOptions, createAuthorize } from '../../src/authorize/authorize.ts'
+import type { Asked } from '../../src/authorize/guard.ts'
 import { checkRule } from '../../src/authorize/policy/check.ts'
 import {
   type CompiledPolicies,
@@ -76,9 +73,21 @@ const requests: Readonly<Record<PolicyAction, (repository: string) => Action>> =
   'complete-upload': (name) =>
     requested('PUT', `/v2/${name}/blobs/uploads/${session}?digest=${digest}`),
   'cancel-upload': (name) => requested('DELETE', `/v2/${name}/blobs/uploads/${session}`),
+  metrics: () => requested('GET', '/metrics'),
+  healthz: () => requested('GET', '/healthz'),
+  readyz: () => requested('GET', '/readyz'),
 }
 
 export const actionKinds: readonly PolicyAction[] = Object.keys(requests) as PolicyAction[]
+
+/** A request of which only the client's address matters. */
+export function from(address: () => string): Asked {
+  return {
+    ...{ method: 'GET', path: '/v2/', query: '', isSecure: false },
+    header: () => '',
+    clientIp: address,
+  }
+}
 
 export function act(kind: PolicyAction, repository = 'team/app'): Action {
   assert.ok(parseRepositoryName(repository))
@@ -113,16 +122,34 @@ export function repositoryList(
   return Object.entries(repositories).map(([prefix, accessPolicy]) => ({ prefix, accessPolicy }))
 }
 
+/** The stage where no guard is asked, so that it answers at once. */
+export interface PolicyStage {
+  (identity: Identity, action: Action, address: () => string): void
+  isAllowed(identity: Identity, action: Action, address: () => string): boolean
+}
+
 /** The stage, with what it reports thrown away unless the test asks for it. */
 export function authorizer(
   policies: CompiledPolicies,
   options: Partial<AuthorizeOptions> = {},
-): Authorize {
-  return createAuthorize(policies, {
+): PolicyStage {
+  const authorize = createAuthorize(policies, {
     onRuleError: () => {},
     randomUuid: () => 'decision-1',
     ...options,
   })
+  return Object.assign(
+    (identity: Identity, action: Action, address: () => string) => {
+      assert.equal(authorize(identity, action, from(address)), undefined)
+    },
+    {
+      isAllowed(identity: Identity, action: Action, address: () => string) {
+        const answer = authorize.isAllowed(identity, action, from(address))
+        assert.equal(typeof answer, 'boolean')
+        return answer === true
+      },
+    },
+  )
 }
 
 /** One rule alone. */

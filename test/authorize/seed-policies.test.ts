@@ -83,9 +83,8 @@ interface Case {
   ])[]
 }
 
-const inRepositories: readonly PolicyAction[] = all.filter(
-  (kind) => kind !== 'get-api-version' && kind !== 'list-catalog',
-)
+const ofServer = ['get-api-version', 'list-catalog', 'metrics', 'healthz', 'readyz']
+const inRepositories: readonly PolicyAction[] = all.filter((kind) => !ofServer.includes(kind))
 const elsewhere = all.filter((kind) => !inRepositories.includes(kind))
 
 const cases: readonly Case[] = [

@@ -6,8 +6,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { runCommandLine } from '../../src/cli/index.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { runCommand } from '../support/command-line.ts'
 import { createPki, needsOpenssl, type Pki } from '../support/pki.ts'
 
 interface Checked {
@@ -29,18 +29,8 @@ function file(name: string, text: string): string {
 
 /** Paths lose the test's folder, so that lines begin with the name of a file. */
 async function check(...files: readonly string[]): Promise<Checked> {
-  let out = ''
-  let err = ''
-  const terminal = {
-    out: (text: string) => {
-      out += text
-    },
-    err: (text: string) => {
-      err += text
-    },
-  }
   const args = files.flatMap((each) => ['-c', each])
-  const code = await runCommandLine([...args, 'check-config'], terminal, folder)
+  const { code, out, err } = await runCommand([...args, 'check-config'], folder)
   return { code, out, err: err.replaceAll(`${folder}/`, '').trimEnd().split('\n') }
 }
 
@@ -234,3 +224,26 @@ describe('TLS', needsOpenssl, () => {
 function withoutPlaces(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value, (key, inner) => (key === 'place' ? undefined : inner)))
 }
+
+describe('guards', () => {
+  test('what a server would not start with is told with its line', async () => {
+    const guards = file(
+      'guards.toml',
+      `[auth.webhook.a]
+url = "https://guard.example.com/"
+forward_headers = ["X-Forwarded-For"]
+[auth.opa.b]
+url = "https://opa.example.com"
+path = "keelson/allow"
+server_ca_bundle = "absent.pem"
+`,
+    )
+    const { code, err } = await check(base, open, guards)
+    assert.equal(code, 1)
+    assert.match(
+      err[0] ?? '',
+      /^guards\.toml:3: auth\.webhook\.a\.forward_headers: .*cannot be passed on/,
+    )
+    assert.match(err[1] ?? '', /^guards\.toml:7: auth\.opa\.b\.server_ca_bundle: .*cannot be read/)
+  })
+})

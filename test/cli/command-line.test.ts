@@ -5,14 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { commands, runCommandLine } from '../../src/cli/index.ts'
+import { commands } from '../../src/cli/index.ts'
 import { loadConfig } from '../../src/config/load.ts'
-
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
+import { type Ran, runCommand } from '../support/command-line.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'keelson-cli-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -23,19 +18,8 @@ function file(name: string, text: string): string {
   return path
 }
 
-async function run(...args: readonly string[]): Promise<Ran> {
-  let out = ''
-  let err = ''
-  const terminal = {
-    out: (text: string) => {
-      out += text
-    },
-    err: (text: string) => {
-      err += text
-    },
-  }
-  const code = await runCommandLine(args, terminal, folder)
-  return { code, out, err }
+function run(...args: readonly string[]): Promise<Ran> {
+  return runCommand(args, folder)
 }
 
 describe('help', () => {
@@ -44,7 +28,7 @@ describe('help', () => {
       const { code, out } = await run(...args)
       assert.equal(code, 0)
       for (const { name } of commands) assert.ok(out.includes(`  ${name} `), name)
-      for (const line of ['  0  ', '  1  ', '  2  ']) assert.ok(out.includes(line), line)
+      for (const line of ['  0  ', '  1  ', '  2  ', '  70  ']) assert.ok(out.includes(line), line)
     }
   })
 
@@ -67,7 +51,7 @@ describe('refused command lines exit 2 and say why', () => {
   const cases: readonly (readonly [args: readonly string[], message: string])[] = [
     [[], 'a command is missing'],
     [['chek-config'], "'chek-config' is not a command: did you mean 'check-config'?"],
-    [['gc'], "'gc' is not a command"],
+    [['gather'], "'gather' is not a command"],
     [['--frob', 'server'], "Unknown option '--frob'"],
     [['check-config', '--quick-start'], "check-config takes no option '--quick-start'"],
     [['check-config', 'more'], "check-config takes no argument 'more'"],

@@ -5,13 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { runCommandLine } from '../../src/cli/index.ts'
-
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
+import { type Ran, runCommand } from '../support/command-line.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'keelson-cli-policy-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -21,19 +15,7 @@ async function run(toml: string, ...args: readonly string[]): Promise<Ran> {
     join(folder, 'config.toml'),
     `[blob_store.memory]\n[metadata_store.memory]\n${toml}`,
   )
-  let out = ''
-  let err = ''
-  const terminal = {
-    out: (text: string) => {
-      out += text
-    },
-    err: (text: string) => {
-      err += text
-    },
-  }
-  const words = ['-c', join(folder, 'config.toml'), 'policy', ...args]
-  const code = await runCommandLine(words, terminal, folder)
-  return { code, out, err }
+  return runCommand(['-c', join(folder, 'config.toml'), 'policy', ...args], folder)
 }
 
 const guarded = `[global.access_policy]
@@ -118,6 +100,30 @@ DENIED (403): by the policy of repository "prod"
       assert.ok(ran.out.includes(conclusion), ran.out)
     })
   }
+
+  test('what the policies allow and guards are still asked about is told so', async () => {
+    const toml = `
+[auth.webhook.scanner]
+url = "https://guard.example.com/"
+[auth.opa.central]
+url = "http://127.0.0.1:8181"
+path = "keelson/allow"
+[global]
+authorization_webhook = "scanner"
+[global.access_policy]
+default = "allow"
+[repository.prod]
+authorization_opa = "central"
+`
+    const asked = ['test', '--action', 'get-manifest', '--repository']
+    const prod = await run(toml, ...asked, 'prod/app')
+    const told =
+      'ALLOWED by the policies; a server also asks auth.webhook.scanner, auth.opa.central'
+    assert.ok(prod.out.endsWith(`${told}\n`), prod.out + prod.err)
+    const other = await run(toml, ...asked, 'production')
+    assert.ok(other.out.endsWith('a server also asks auth.webhook.scanner\n'), other.out)
+    assert.equal(other.code, 0)
+  })
 
   test('claims make a token', async () => {
     const claims = ['--claims', '{"role": "deployer"}']
@@ -258,6 +264,31 @@ describe('policy lint', () => {
       ['warning: policy of repository "a": the policy narrows nothing'],
     ],
   ] as const) {
+    test('retention policies are looked at, too', async () => {
+      const toml = `[global.access_policy]
+rules = ["identity.username == 'ci'"]
+[global.retention_policy]
+rules = ["true"]
+[repository.dev.retention_policy]
+rules = []
+`
+      const { code, out } = await run(toml, 'lint')
+      assert.equal(code, 1)
+      assert.equal(
+        out,
+        `warning: config.toml:6: global retention policy: is always true: it keeps every tag
+warning: retention policy of repository "dev": has no rules: it neither keeps nor frees anything
+`,
+      )
+      const wrong = toml.replace('"true"', '"image.tga == 1"')
+      const refused = await run(wrong, 'lint')
+      assert.equal(refused.code, 1)
+      assert.match(
+        refused.err,
+        /config\.toml:6: global\.retention_policy\.rules: image has no field 'tga'; did you mean 'tag'/,
+      )
+    })
+
     test(name, async () => {
       const { code, out } = await run(toml, 'lint')
       const lines = out.split('\n').slice(0, -1)

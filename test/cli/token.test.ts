@@ -6,31 +6,14 @@ import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { runCommandLine } from '../../src/cli/index.ts'
+import { type Ran, runCommand } from '../support/command-line.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'keelson-token-'))
 const socket = join(folder, 'admin.sock')
 after(() => rmSync(folder, { recursive: true }))
 
-interface Ran {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-async function run(...args: readonly string[]): Promise<Ran> {
-  let out = ''
-  let err = ''
-  const terminal = {
-    out: (text: string) => {
-      out += text
-    },
-    err: (text: string) => {
-      err += text
-    },
-  }
-  const code = await runCommandLine(args, terminal, folder)
-  return { code, out, err }
+function run(...args: readonly string[]): Promise<Ran> {
+  return runCommand(args, folder)
 }
 
 describe('with a server', () => {

@@ -1,4 +1,4 @@
-// Goal: skopeo, podman and buildah log in with a password and with a token of an identity provider,
+// Goal: skopeo, podman and buildah log in with a password, a token of a provider, an API key, and from a directory,
 // and need no login for what is public. Method: one registry over TLS, the same round with each.
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'

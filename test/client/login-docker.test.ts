@@ -1,4 +1,4 @@
-// Goal: the Docker engine logs in over TLS with a password and with a token of an identity provider.
+// Goal: the Docker engine logs in over TLS with a password, a token, an API key, and from a directory.
 // Method: an engine on a host of its own, where the registry has a name, since Docker checks no
 // certificate on loopback; a relay leads from that name to the registry, which asks its provider here.
 import { once } from 'node:events'

@@ -1,4 +1,4 @@
-// Goal: crane and regctl log in with a password and with a token of an identity provider, and need no
+// Goal: crane and regctl log in with a password, a token, an API key, and from a directory, and need no
 // login for what is public. Method: one registry over TLS, the same round with each.
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'

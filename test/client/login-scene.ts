@@ -1,14 +1,25 @@
-// Answers for what the login tests of all clients share: a registry over TLS with a user, a provider
-// of tokens and something public; and the round of requests that each client makes there.
+// Answers for what the login tests of all clients share: one registry over TLS with a user, a provider of
+// tokens, an API key, a directory and something public; and the round of requests that each client makes there.
 import assert from 'node:assert/strict'
-import { copyFile, mkdir, readFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, before, describe } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { hashPassword } from '../../workers/credentials.ts'
+import { runCommand } from '../support/command-line.ts'
 import { type IdentityProvider, startIdentityProvider } from '../support/identity-provider.ts'
 import { blobPath, type Image, makeImage } from '../support/images.ts'
 import { RegistryClient } from '../support/registry-client.ts'
 import type { Finished } from '../support/run.ts'
+import {
+  group,
+  groups,
+  needsSlapd,
+  people,
+  person,
+  type Slapd,
+  service,
+  startSlapd,
+} from '../support/slapd.ts'
 import { type PkiScene, type TlsServer, usePki, useTlsServer } from '../support/tls-server.ts'
 
 export const imageOptions = { layers: 1, bytesPerLayer: 200_000, seed: 'login' } as const
@@ -16,6 +27,8 @@ export const username = 'ci'
 export const password = 'tuesday-fjord-lemon'
 /** The name of the provider: the user name of those who have a token. */
 export const provider = 'actions'
+/** In the directory, where there is one. */
+const dora = { username: 'dora', password: 'wonder land' }
 
 export interface LoginScene extends PkiScene {
   readonly image: Image
@@ -23,6 +36,8 @@ export interface LoginScene extends PkiScene {
   readonly certs: string
   get(): TlsServer
   token(): Promise<string>
+  /** A new API key, for what is private and to read what is public. */
+  apiKey(name: string): Promise<string>
 }
 
 /** One client, as it is typed. A pull takes nothing from what the client has already. */
@@ -66,7 +81,7 @@ export function describeLogins(
   for (const way of ways) describe(way.title, options, () => body(way))
 }
 
-function policies(idp: IdentityProvider, way: LoginWay): string {
+function policies(idp: IdentityProvider, way: LoginWay, directory: string): string {
   return `
 ${way.toml}
 [auth.identity.build]
@@ -76,32 +91,80 @@ password = ${JSON.stringify(hashPassword(password))}
 issuer = ${JSON.stringify(idp.issuer)}
 server_ca_bundle = ${JSON.stringify(idp.caFile)}
 required_audience = [${JSON.stringify(idp.audience)}]
+${directory}
 [global.access_policy]
 default = "deny"
 rules = [
   "identity.username == '${username}'",
+  "identity.username.startsWith('key:') && request.action != 'delete-manifest'",
+  "'builders' in identity.groups",
   "identity.oidc != null && identity.oidc.provider_name == '${provider}' && identity.oidc.claims.sub == 'build'",
   "has(request.repository) && request.repository.startsWith('public/') && request.action in ['get-manifest', 'get-blob']",
 ]
 `
 }
 
+function directoryTable({ pki }: PkiScene, slapd: Slapd | undefined): string {
+  if (slapd === undefined) return ''
+  return `
+[auth.ldap.corp]
+url = "ldaps://localhost:${slapd.tlsPort}"
+server_ca_bundle = ${JSON.stringify(pki.serverCa.certificateFile)}
+bind_dn = ${JSON.stringify(service.dn)}
+bind_password = ${JSON.stringify(service.password)}
+user_base = ${JSON.stringify(people)}
+group_base = ${JSON.stringify(groups)}
+timeout = "20s"
+`
+}
+
+/** By the operator's command, over the running server's socket. */
+async function createKey(scene: PkiScene, { server }: TlsServer, name: string): Promise<string> {
+  const config = join(scene.dir, 'operator.toml')
+  const socket = JSON.stringify(join(server.rootDir, '_keelson', 'admin.sock'))
+  const stores = '[blob_store.memory]\n[metadata_store.memory]\n'
+  await writeFile(config, `${stores}[admin]\nsocket = ${socket}\n`)
+  const scopes = ['repository:private/*:pull,push', 'repository:public/*:pull']
+  const flags = ['--name', name, '--ttl', '1d', ...scopes.flatMap((scope) => ['--scope', scope])]
+  const line = ['-c', config, 'token', 'create', ...flags]
+  const { code, out, err } = await runCommand(line, scene.dir)
+  assert.equal(code, 0, err)
+  return out.trim()
+}
+
 /** Called in a `describe`: `public/app:v1` and `private/app:v1` are there. */
 export function useLogins(way: LoginWay): LoginScene {
   const scene = usePki()
   let idp: IdentityProvider
+  let slapd: Slapd | undefined
   let image: Image
   before(async () => {
+    if (needsSlapd.skip === false) {
+      const entries = `${person(dora.username, dora.password)}${group('builders', dora.username)}`
+      slapd = await startSlapd({ dir: join(scene.dir, 'slapd'), pki: scene.pki, entries })
+    }
     idp = await startIdentityProvider(scene.pki)
     image = await makeImage(join(scene.dir, 'made'), imageOptions)
     await mkdir(join(scene.dir, 'certs'))
     await copyFile(scene.pki.serverCa.certificateFile, join(scene.dir, 'certs', 'ca.crt'))
   })
-  const product = useTlsServer(scene, () => ({ toml: policies(idp, way) }))
+  const product = useTlsServer(scene, () => ({
+    toml: policies(idp, way, directoryTable(scene, slapd)),
+  }))
   before(async () => {
     for (const name of ['public/app', 'private/app']) await seed(product.get(), name, image)
   })
-  after(() => idp.close())
+  after(async () => {
+    await idp.close()
+    await slapd?.stop()
+  })
+  test('a user of the directory is somebody there', needsSlapd, async () => {
+    const authorization = basic(dora.username, dora.password)
+    const { status } = await fetch(`${product.get().server.url}/v2/`, {
+      headers: { authorization },
+    })
+    assert.equal(status, 200)
+  })
   return {
     dir: scene.dir,
     get pki() {
@@ -113,12 +176,15 @@ export function useLogins(way: LoginWay): LoginScene {
     certs: join(scene.dir, 'certs'),
     get: product.get,
     token: () => idp.sign(),
+    apiKey: (name) => createKey(scene, product.get(), name),
   }
 }
 
-const headers = {
-  authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
+function basic(name: string, secret: string): string {
+  return `Basic ${Buffer.from(`${name}:${secret}`).toString('base64')}`
 }
+
+const headers = { authorization: basic(username, password) }
 
 async function seed({ server }: TlsServer, name: string, image: Image): Promise<void> {
   const registry = new RegistryClient(server.url)
@@ -195,7 +261,7 @@ async function assertWrong(client: LoginClient, messages: LoginMessages): Promis
   await client.logout()
 }
 
-/** The whole round: anonymous, a wrong password, a user, a token. */
+/** The whole round: anonymous, a wrong password, a user, a token, an API key, a user of the directory. */
 export async function assertClientLogsIn(
   scene: LoginScene,
   client: LoginClient,
@@ -207,4 +273,8 @@ export async function assertClientLogsIn(
   await assertLogin(scene, client, messages, { username, password, target })
   const token = { username: provider, password: await scene.token(), target: `${target}-token` }
   await assertLogin(scene, client, messages, token)
+  const key = { username: 'deploy', password: await scene.apiKey(client.name) }
+  await assertLogin(scene, client, messages, { ...key, target: `${target}-key` })
+  if (needsSlapd.skip !== false) return
+  await assertLogin(scene, client, messages, { ...dora, target: `${target}-directory` })
 }

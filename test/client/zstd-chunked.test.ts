@@ -18,6 +18,9 @@ interface PartialScene extends Scene {
 
 const fileBytes = 1_000_000
 
+// Other bytes each round: of a layer that it pushed before, podman forgets which parts it has.
+const contentOf = (file: string, round: number): Buffer => seededBytes(`${file}${round}`, fileBytes)
+
 async function openPartial(t: TestContext): Promise<PartialScene | undefined> {
   const scene = await openScene(t)
   const { dir, server } = scene
@@ -55,9 +58,10 @@ async function pushFiles(
   { dir, tap, podman }: PartialScene,
   name: string,
   files: readonly string[],
+  round: number,
 ): Promise<string> {
   const archive = join(dir, `${name}.tar`)
-  const entries = files.map((file) => ({ name: file, bytes: seededBytes(file, fileBytes) }))
+  const entries = files.map((file) => ({ name: file, bytes: contentOf(file, round) }))
   await writeFile(archive, tar(entries))
   const reference = `${tap.host}/zstd/${name}:v1`
   await podman('import', archive, reference)
@@ -71,11 +75,28 @@ async function assertFiles(
   { podman }: PartialScene,
   reference: string,
   files: readonly string[],
+  round: number,
 ): Promise<void> {
   const root = await podman('image', 'mount', reference)
   for (const file of files) {
-    assert.ok((await readFile(join(root, file))).equals(seededBytes(file, fileBytes)), file)
+    assert.ok((await readFile(join(root, file))).equals(contentOf(file, round)), file)
   }
+}
+
+const all = ['a', 'b', 'c', 'd', 'e']
+const known = ['b', 'd']
+
+/** What podman asked for by several ranges, of an image that shares files with one that it has. */
+async function pullParts(scene: PartialScene, round: number): Promise<Tap['seen']> {
+  const { tap, podman } = scene
+  const first = await pushFiles(scene, `first-${round}`, known, round)
+  const second = await pushFiles(scene, `second-${round}`, all, round)
+  await podman('pull', '--tls-verify=false', first)
+  const before = tap.seen.length
+  await podman('pull', '--tls-verify=false', second)
+  await assertFiles(scene, first, known, round)
+  await assertFiles(scene, second, all, round)
+  return tap.seen.slice(before).filter(({ range }) => range?.includes(','))
 }
 
 test(
@@ -84,20 +105,13 @@ test(
   async (t) => {
     const scene = await openPartial(t)
     if (scene === undefined) return
-    const { tap, podman } = scene
-    const all = ['a', 'b', 'c', 'd', 'e']
-    const known = ['b', 'd']
-    const first = await pushFiles(scene, 'first', known)
-    const second = await pushFiles(scene, 'second', all)
-
-    await podman('pull', '--tls-verify=false', first)
-    const before = tap.seen.length
-    await podman('pull', '--tls-verify=false', second)
-    await assertFiles(scene, first, known)
-    await assertFiles(scene, second, all)
-
-    const asked = tap.seen.slice(before).filter(({ range }) => range?.includes(','))
-    assert.equal(asked.length, 1, JSON.stringify(tap.seen.slice(before)))
+    let asked: Tap['seen'] = []
+    // Now and then podman takes a layer whole, of its own accord.
+    for (let round = 1; round <= 3 && asked.length === 0; round++) {
+      asked = await pullParts(scene, round)
+      await scene.podman('image', 'umount', '--all')
+    }
+    assert.equal(asked.length, 1, JSON.stringify(scene.tap.seen))
     // At least the three missing files; whether podman finds the known ones again is its own affair.
     assert.ok(asked[0]!.range!.split(',').length >= 3, asked[0]!.range)
     assert.equal(asked[0]!.status, 206)

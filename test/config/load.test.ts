@@ -19,6 +19,8 @@ describe('defaults', () => {
         externalUrl: undefined,
         trustedProxies: [],
         shutdownTimeoutMs: 30_000,
+        processes: 1,
+        watchConfig: true,
       },
       listeners: [
         { kind: 'tcp', address: '127.0.0.1', port: 8000, tls: false, proxyProtocol: false },
@@ -48,24 +50,64 @@ describe('defaults', () => {
         descriptorsMax: 10_000,
         allowMissingManifests: true,
         allowMissingBlobs: false,
+        immutableTags: false,
+        immutableTagsExclusions: [],
+        authorizationWebhook: undefined,
+        authorizationOpa: undefined,
         accessPolicy: undefined,
+        retentionPolicy: undefined,
+        quota: undefined,
+        validation: undefined,
       },
+      usage: {
+        uploadsPerIdentity: 0,
+        pullsPerIdentity: 0,
+        uploadRatePerIdentityBytes: 0,
+        rates: [],
+      },
+      audit: {
+        file: undefined,
+        allow: ['put-manifest', 'delete-manifest', 'delete-blob'],
+        anonymous: true,
+        onFull: 'refuse',
+        queueMax: 10_000,
+        hashChain: false,
+        sync: 'none',
+      },
+      forwardAuth: undefined,
+      redis: undefined,
       repositories: [],
       blobStore: { kind: 'fs', rootDir: '/srv/registry' },
-      auth: { identities: [], oidc: [], htpasswd: undefined, tokenService: undefined },
+      auth: {
+        ...{ identities: [], oidc: [], htpasswd: undefined, tokenService: undefined },
+        ...{ ldap: [], webhooks: [], opas: [], gateway: undefined },
+      },
       metadataStore: { kind: 'lmdb', path: '/srv/registry/_keelson/metadata' },
-      storage: { durability: 'fsync', sharing: 'exclusive' },
+      storage: { durability: 'fsync', sharing: 'exclusive', reserveBytes: 1024 ** 3 },
       ingest: {
         workers: 'auto',
         sessionsMax: 1024,
         memoryBudgetBytes: 64 * 1024 ** 2,
+        bodyBudgetBytes: 64 * 1024 ** 2,
         slabSizeBytes: 1024 ** 2,
         slabsPerUpload: 4,
         sessionExpiryMs: 86_400_000,
       },
-      gc: { graceMs: 86_400_000 },
+      gc: {
+        ...{ graceMs: 86_400_000, restoreWindowMs: 604_800_000, everyMs: 3_600_000 },
+        ...{ untagged: 'keep', untaggedAfterMs: 604_800_000, orphanReferrers: 'keep' },
+        ...{ blobsPerSecond: 1000, rateBytes: 1024 ** 3, overwrite: false },
+      },
+      retention: { everyMs: 0, tagsPerSecond: 500, pullTimes: true },
+      scrub: { everyMs: 2_592_000_000, rateBytes: 100 * 1024 ** 2 },
+      backup: { rateBytes: 200 * 1024 ** 2 },
+      peers: [],
       cache: { replyBytes: 64 * 1024 ** 2 },
-      log: { level: 'info', format: 'json' },
+      log: {
+        ...{ level: 'info', format: 'json', access: 'writes', accessSample: 1, mask: undefined },
+      },
+      health: { probeTimeoutMs: 2000, checkHost: true },
+      tracing: undefined,
       admin: { socket: '/srv/registry/_keelson/admin.sock' },
     } satisfies Config)
   })
@@ -132,7 +174,7 @@ describe('refusals', () => {
         ].join('\n'),
       ),
       [
-        '0.toml:1: prot: is not a known key: expected one of server, auth, global, blob_store, metadata_store, storage, ingest, gc, cache, log, admin, repository',
+        '0.toml:1: prot: is not a known key: expected one of server, auth, audit, global, blob_store, metadata_store, storage, ingest, cache, admin, gc, retention, scrub, backup, peer, log, health, tracing, redis, limits, repository',
         '0.toml:1: blob_store: is missing: expected one of [blob_store.fs], [blob_store.memory]',
         '0.toml:2: servr: is not a known table: did you mean server?',
         '0.toml:4: server.portt: is not a known key: did you mean server.port?',
@@ -146,11 +188,7 @@ describe('refusals', () => {
 
   for (const [name, text] of [
     ['server.http2', '[server]\nhttp2 = true'],
-    ['server.processes', '[server]\nprocesses = 4'],
-    ['redis', '[redis]\nurl = "redis://127.0.0.1"'],
     ['blob_store.s3', '[blob_store.s3]\nbucket = "b"'],
-    ['metadata_store.postgres', '[metadata_store.postgres]\nurl = "x"'],
-    ['auth.ldap', '[auth.ldap]\nurl = "ldap://a"'],
   ] as const) {
     test(`${name} is refused as not supported by this version`, () => {
       const problems = problemsOf(`${store}${text}`)
@@ -292,5 +330,13 @@ describe('stores', () => {
     assert.deepEqual(problemsOf(text), [
       '0.toml:3: ingest.memory_budget: expected at least slab_size × slabs_per_upload, 256MiB; found 64MiB',
     ])
+  })
+
+  test('the largest manifest must fit into the budget for bodies', () => {
+    const text = `${store}[global]\nmax_manifest_size = "8MiB"\n[ingest]\nbody_budget = "8191KiB"\n`
+    assert.deepEqual(problemsOf(text), [
+      '0.toml:6: ingest.body_budget: expected at least global.max_manifest_size, 8MiB; found 8191KiB',
+    ])
+    assert.equal(parse(text.replace('8191KiB', '8MiB')).ingest.bodyBudgetBytes, 8 * 1024 ** 2)
   })
 })

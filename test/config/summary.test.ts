@@ -55,3 +55,11 @@ test('policies are printed with the texts of their rules', () => {
   assert.deepEqual(shape(parse(formatConfig(config))), shape(config))
   assert.deepEqual(shape(config)[0], ['', 'deny', ["a == 'b'", 'c\nd', 'e "f"']])
 })
+
+test('what stands in the query of a URL is not printed, since it may be a key', () => {
+  const url = 'https://scanner.example.com/hook?key=hunter2&tenant=a'
+  const config = parse(store, `[auth.webhook.scanner]\nurl = "${url}"\n`)
+  const printed = formatConfig(config)
+  assert.match(printed, /url = "https:\/\/scanner\.example\.com\/hook\?\*\*\*"/)
+  assert.doesNotMatch(printed, /hunter2/)
+})

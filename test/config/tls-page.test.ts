@@ -5,26 +5,22 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { runCommandLine } from '../../src/cli/index.ts'
+import { runCommand } from '../support/command-line.ts'
+import { blocksOf } from '../support/page.ts'
 import { run } from '../support/run.ts'
 import { needs } from '../support/tools.ts'
 import { parseIn, store } from './parse.ts'
 
 const page = readFileSync('docs/tls.md', 'utf8')
 
-function blocks(language: string): readonly string[] {
-  const found = page.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))
-  return [...found].map((match) => match[1] ?? '')
-}
-
-const configurations = blocks('toml')
+const configurations = blocksOf(page, 'toml')
 
 for (const [index, text] of configurations.entries()) {
   test(`configuration ${index + 1} of the page loads`, () => {
     // The one secret of the page is a credential, which systemd would put there.
     const folder = mkdtempSync(join(tmpdir(), 'keelson-tls-page-'))
     try {
-      writeFileSync(join(folder, 'key-passphrase'), 'hush')
+      writeFileSync(join(folder, 'key-passphrase'), 'hush', { mode: 0o600 })
       parseIn({ CREDENTIALS_DIRECTORY: folder }, store, text)
     } finally {
       rmSync(folder, { recursive: true })
@@ -35,21 +31,17 @@ for (const [index, text] of configurations.entries()) {
 test('check-config accepts what the commands of the page make', needs('openssl'), async () => {
   const folder = mkdtempSync(join(tmpdir(), 'keelson-tls-page-'))
   try {
-    await run('bash', ['-c', `set -euo pipefail\n${blocks('bash').join('')}`], { cwd: folder })
+    await run('bash', ['-c', `set -euo pipefail\n${blocksOf(page, 'bash').join('')}`], {
+      cwd: folder,
+    })
     let judged = 0
     for (const text of configurations) {
       const needsMore = /client_crls|ocsp_response|"\/etc\//.test(text)
       if (needsMore || !text.includes('[server.tls]')) continue
       const file = join(folder, 'config.toml')
       writeFileSync(file, `${text}\n${store}`)
-      let err = ''
-      const terminal = {
-        out: () => {},
-        err: (part: string) => {
-          err += part
-        },
-      }
-      assert.equal(await runCommandLine(['-c', file, 'check-config'], terminal, folder), 0, err)
+      const { code, err } = await runCommand(['-c', file, 'check-config'], folder)
+      assert.equal(code, 0, err)
       judged += 1
     }
     assert.equal(judged, 5)

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { goTool, needsGo } from '../support/go-tools.ts'
+import { needsPostgres, PostgresServer } from '../support/postgres.ts'
 import { attempt } from '../support/run.ts'
 import { openScene } from '../support/scene.ts'
 import { type Results, readCounts, readResults, readTroubles } from './results.ts'
@@ -62,10 +63,26 @@ function assertNothingLeftOut(counts: Readonly<Record<string, number>>, passMin:
   assert.ok(Pass >= passMin, `only ${Pass} checks passed`)
 }
 
-for (const transport of ['uws', 'node']) {
-  const title = `the OCI conformance suite passes with nothing skipped on transport ${transport}`
-  test(title, needsGo(), async (t) => {
-    const toml = `[server]\ntransport = "${transport}"\n[global]\nallow_missing_blobs = true\n`
+const cases: readonly (readonly [of: string, transport: string, hasPostgres: boolean])[] = [
+  ['transport uws', 'uws', false],
+  ['transport node', 'node', false],
+  ['metadata in PostgreSQL', 'uws', true],
+]
+
+/** Of a database of its own. */
+async function postgresTable(t: TestContext): Promise<string> {
+  const postgres = await PostgresServer.start()
+  t.after(() => postgres.stop())
+  const { host, database, user } = await postgres.database()
+  return `[metadata_store.postgres]\nhost = "${host}"\ndatabase = "${database}"\nusername = "${user}"\n`
+}
+
+for (const [of, transport, hasPostgres] of cases) {
+  const title = `the OCI conformance suite passes with nothing skipped on ${of}`
+  const needed = hasPostgres && needsPostgres.skip !== false ? needsPostgres : needsGo()
+  test(title, needed, async (t) => {
+    const table = hasPostgres ? await postgresTable(t) : ''
+    const toml = `[server]\ntransport = "${transport}"\n[global]\nallow_missing_blobs = true\n${table}`
     // The one switch that the suite's next version leaves off.
     const outcome = await runSuite(t, toml, { OCI_DATA_SPARSE: 'true' })
     if (outcome === undefined) return

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { type Digest, digestOfBytes } from '../../src/oci/digest.ts'
 import { newUploadId, type UploadId } from '../../src/oci/upload-id.ts'
-import type { BlobReader, BlobStore } from '../../src/storage/blob/contract.ts'
+import type { BlobReader, BlobStore, Erased } from '../../src/storage/blob/contract.ts'
 import { StorageError } from '../../src/storage/error.ts'
 import { patternBytes } from '../support/pattern-source.ts'
 
@@ -38,6 +38,8 @@ export function blobStoreContract(name: string, open: () => Promise<BlobStoreSce
   publishing(check)
   reading(check)
   removing(check)
+  erasing(check)
+  settingAside(check)
 }
 
 type Check = (title: string, body: (scene: BlobStoreScene) => Promise<void>) => void
@@ -225,6 +227,23 @@ function removing(check: Check): void {
     assert.deepEqual(await collect(scene.store.list()), [])
   })
 
+  for (const overwrite of [false, true]) {
+    check(`several are removed, and synced together (overwrite: ${overwrite})`, async (scene) => {
+      const digests: Digest[] = []
+      for (let i = 0; i < 5; i++) digests.push(await put(scene, bytes.subarray(0, i)))
+      const [kept, ...removed] = digests
+      for (const each of removed) {
+        assert.equal(await scene.store.remove(each, { overwrite, isSyncedLater: true }), true)
+        assert.equal(await scene.store.size(each), undefined)
+      }
+      for (let times = 0; times < 2; times++) await scene.store.syncRemoved([...removed, digest])
+      assert.deepEqual(
+        (await collect(scene.store.list())).map((blob) => blob.digest),
+        [kept],
+      )
+    })
+  }
+
   check('a removed blob can be published again', async (scene) => {
     await put(scene, bytes)
     await scene.store.remove(digest)
@@ -249,5 +268,121 @@ function removing(check: Check): void {
       assert.ok(size >= 0)
       break
     }
+  })
+}
+
+const noHurry = async (): Promise<void> => {}
+
+function eraseAll({ store }: BlobStoreScene): Promise<Erased[]> {
+  return collect(store.eraseRemoved(noHurry))
+}
+
+function erasing(check: Check): void {
+  check(
+    'a blob that is removed to be overwritten is gone at once, its bytes later',
+    async (scene) => {
+      await put(scene, bytes)
+      assert.equal(await scene.store.remove(digest, { overwrite: true }), true)
+      assert.equal(await scene.store.remove(digest, { overwrite: true }), false)
+      assert.equal(await scene.store.open(digest), undefined)
+      assert.deepEqual(await collect(scene.store.list()), [])
+      assert.deepEqual(await eraseAll(scene), [{ kind: 'overwritten', size: bytes.length }])
+      assert.deepEqual(await eraseAll(scene), [])
+    },
+  )
+
+  check('one that is brought again meanwhile is not the one that is overwritten', async (scene) => {
+    await put(scene, bytes)
+    await scene.store.remove(digest, { overwrite: true })
+    await put(scene, bytes)
+    const reader = await scene.store.open(digest)
+    await eraseAll(scene)
+    assert.equal(reader?.fateNow?.() ?? 'kept', 'kept')
+    assert.deepEqual(await readAll(reader), bytes)
+    assert.deepEqual(await readAll(await scene.store.open(digest)), bytes)
+  })
+
+  check(
+    'a reader can tell that its blob was removed, and that it was overwritten',
+    async (scene) => {
+      await put(scene, bytes)
+      const first = await scene.store.open(digest)
+      if (first?.fateNow === undefined) return first?.close()
+      assert.equal(first.fateNow(), 'kept')
+      await scene.store.remove(digest)
+      assert.equal(first.fateNow(), 'removed')
+      assert.deepEqual(await readAll(first), bytes)
+      await put(scene, bytes)
+      const second = await scene.store.open(digest)
+      assert.ok(second)
+      await scene.store.remove(digest, { overwrite: true })
+      assert.equal(second.fateNow?.(), 'kept')
+      await eraseAll(scene)
+      assert.equal(second.fateNow?.(), 'overwritten')
+      second.close()
+    },
+  )
+
+  check('every piece is waited for, and what is refused stays for another run', async (scene) => {
+    const contents = [bytes, bytes.subarray(1), new Uint8Array(0)]
+    for (const content of contents) {
+      await scene.store.remove(await put(scene, content), { overwrite: true })
+    }
+    const stop = async (): Promise<void> => {
+      throw new Error('stop')
+    }
+    await assert.rejects(collect(scene.store.eraseRemoved(stop)), { message: 'stop' })
+    let asked = 0
+    const erased = await collect(
+      scene.store.eraseRemoved(async (size) => {
+        asked += size
+      }),
+    )
+    assert.equal(asked, bytes.length * 2 - 1)
+    const sizes = erased.map((each) => (each.kind === 'failed' ? -1 : each.size))
+    // The empty one may have gone before the refusal.
+    assert.deepEqual(
+      sizes.filter((size) => size !== 0).sort((a, b) => a - b),
+      [bytes.length - 1, bytes.length],
+    )
+    assert.deepEqual(await eraseAll(scene), [])
+  })
+}
+
+function settingAside(check: Check): void {
+  check('whether the bytes are there is answered at once', async (scene) => {
+    const { store } = scene
+    if (store.isThereNow === undefined) return
+    assert.equal(store.isThereNow(digest), false)
+    await put(scene, bytes)
+    assert.equal(store.isThereNow(digest), true)
+    await store.remove(digest)
+    assert.equal(store.isThereNow(digest), false)
+    await put(scene, bytes)
+    await store.remove(digest, { overwrite: true })
+    assert.equal(store.isThereNow(digest), false)
+    await eraseAll(scene)
+  })
+
+  check('a blob in quarantine is out of the way, and one comes in its place', async (scene) => {
+    const { store } = scene
+    await put(scene, bytes)
+    assert.equal(typeof (await store.quarantine(digest)), 'string')
+    assert.equal(await store.quarantine(digest), undefined)
+    assert.equal(await store.size(digest), undefined)
+    assert.equal(await store.remove(digest), false)
+    assert.deepEqual(await collect(store.list()), [])
+    await put(scene, bytes)
+    assert.deepEqual(await readAll(await store.open(digest)), bytes)
+    assert.deepEqual(await eraseAll(scene), [])
+  })
+
+  check('a worker is told where the bytes of a blob are', async (scene) => {
+    const { store } = scene
+    const target = store.readingTarget?.(digest)
+    if (target === undefined) return
+    const upload = newUpload()
+    assert.equal(target.kind, store.staging(upload).kind)
+    assert.notDeepEqual(target, store.staging(upload))
   })
 }

@@ -149,9 +149,9 @@ export async function withTransport(
   const merged = { ...base, ...given, ...overrides }
   const options: TransportOptions = {
     ...merged,
-    refuse: (reason) => {
+    refuse: (reason, asker, status) => {
       refused.push(reason)
-      return merged.refuse(reason)
+      return merged.refuse(reason, asker, status)
     },
     onFault: (error) => {
       faults.push(error)

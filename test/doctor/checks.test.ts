@@ -1,19 +1,16 @@
 // Goal: each check says what is wrong, how bad it is and what to do. Method: facts by hand.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { Finding, KernelFacts, TlsFacts, TransportFacts } from '../../src/doctor/contract.ts'
-import { checkKernel } from '../../src/doctor/kernel.ts'
-import { checkPasswords } from '../../src/doctor/passwords.ts'
-import { checkTls } from '../../src/doctor/tls.ts'
-import { checkTransport } from '../../src/doctor/transport.ts'
+import { rootCertificates } from 'node:tls'
+import { checkPrivateFiles } from '../../src/doctor/check/files.ts'
+import { checkPasswords } from '../../src/doctor/check/passwords.ts'
+import { checkTls, type TlsFacts } from '../../src/doctor/check/tls.ts'
+import { checkTransport, type TransportFacts } from '../../src/doctor/check/transport.ts'
+import { chainOf } from '../../src/doctor/probe/tls.ts'
+import { said } from './said.ts'
 
 const dayMs = 86_400_000
 const nowMs = Date.parse('2026-01-01T00:00:00Z')
-
-function said(findings: readonly Finding[]): readonly string[] {
-  for (const { severity, remedy } of findings) assert.equal(remedy === '', severity === 'ok')
-  return findings.map(({ severity, title, detail }) => `${severity} ${title}: ${detail}`)
-}
 
 describe('the check of TLS', () => {
   const facts: TlsFacts = {
@@ -22,6 +19,8 @@ describe('the check of TLS', () => {
     terms: [],
     warnings: [],
     names: ['a.test'],
+    hostname: undefined,
+    chain: undefined,
     key: undefined,
   }
   const check = (over: Partial<TlsFacts>): readonly string[] =>
@@ -33,8 +32,11 @@ describe('the check of TLS', () => {
 
   test('tells how long a certificate holds, two weeks before its end as a warning', () => {
     const [first] = check(ending('certificate', 15 * dayMs))
-    assert.equal(first, 'ok server certificate: /f holds for 15 days more')
-    assert.match(check(ending('certificate', 13 * dayMs))[0] ?? '', /^warning server certificate: /)
+    assert.equal(first, 'ok term of the server certificate: /f holds for 15 days more')
+    assert.match(
+      check(ending('certificate', 13 * dayMs))[0] ?? '',
+      /^warning term of the server certificate: /,
+    )
     assert.match(check(ending('certificate', -1))[0] ?? '', /^error .* expired at 2025-12-31T23:59/)
   })
 
@@ -65,22 +67,43 @@ describe('the check of TLS', () => {
     assert.match(of(0o644, true), /^ok .*encrypted/)
   })
 
+  test('holds the names against the host that clients ask for', () => {
+    const of = (hostname: string, ...names: readonly string[]): string =>
+      check({ hostname, names })[0] ?? ''
+    assert.match(
+      of('a.test', 'b.test', 'A.test'),
+      /^ok names of the server certificate: b\.test, A/,
+    )
+    assert.match(of('a.b.test', '*.b.test'), /^ok/)
+    assert.match(
+      of('b.test', '*.b.test'),
+      /^error .*: b\.test, the host of server\.external_url, is/,
+    )
+    assert.match(of('a.a.b.test', '*.b.test'), /^error/)
+    assert.match(of('192.0.2.1', '192.0.2.1'), /^ok/)
+  })
+
+  test('says where the chain leads', () => {
+    const of = (end: 'public' | 'self' | 'unknown'): string =>
+      check({ chain: { file: '/c.pem', end, issuer: 'CN=Root', length: 2 } }).at(-1) ?? ''
+    assert.equal(
+      of('public'),
+      'ok chain of the server certificate: 2 certificates, issued by CN=Root',
+    )
+    assert.match(of('self'), /^advice .*ending at CN=Root, which signed itself$/)
+    assert.match(of('unknown'), /^advice .*the last issued by CN=Root, which is no public CA$/)
+  })
+
+  test('finds where the chain leads among the CAs that Node.js knows', () => {
+    const root = rootCertificates[0] ?? ''
+    assert.equal(chainOf('/c.pem', root)?.end, 'public')
+    assert.equal(chainOf('/c.pem', 'nothing'), undefined)
+  })
+
   test('warns of a certificate without names, and passes warnings on', () => {
     const shown = check({ names: [], warnings: ['an old CA'] })
     assert.match(shown[0] ?? '', /^warning client CA: an old CA$/)
     assert.match(shown[1] ?? '', /^warning names .* no subject alternative name/)
-  })
-})
-
-describe('the check of the kernel', () => {
-  const check = (facts: KernelFacts): readonly string[] => said(checkKernel(facts))
-
-  test('asks for tcp_migrate_req where uws serves TLS, and nowhere else', () => {
-    assert.deepEqual(check({ tcpMigrateReq: '0', hasTlsOnUws: false }), [])
-    assert.match(check({ tcpMigrateReq: '1', hasTlsOnUws: true })[0] ?? '', /^ok /)
-    assert.match(check({ tcpMigrateReq: '0', hasTlsOnUws: true })[0] ?? '', /^warning .*it is 0: /)
-    const absent = check({ tcpMigrateReq: undefined, hasTlsOnUws: true })
-    assert.match(absent[0] ?? '', /^warning .*does not have it/)
   })
 })
 
@@ -118,7 +141,34 @@ describe('the check of passwords', () => {
       'warning passwords: that of a expires in 14 days',
       'warning passwords: that of b expires in 1 day',
       'warning passwords: that of c has expired and is refused',
-      'warning passwords: 2 of 3 are bcrypt hashes: b, c',
+      'advice passwords: 2 of 3 are bcrypt hashes: b, c',
     ])
+  })
+})
+
+describe('the check of files with secrets', () => {
+  const of = (...modes: readonly (number | undefined)[]): readonly string[] =>
+    said(
+      checkPrivateFiles(
+        modes.map((mode, i) => {
+          return { file: `/etc/${i}`, named: 'key_files', mode, isEncrypted: false }
+        }),
+      ),
+    )
+
+  test('lets the owner alone reach them', () => {
+    assert.deepEqual(of(), [])
+    assert.deepEqual(of(0o600, 0o400), ['ok files with secrets: 2 files, for the owner alone'])
+    assert.deepEqual(of(0o600, 0o640, 0o644, 0o604), [
+      'warning files with secrets: /etc/1 (key_files) has mode 0640: its group may reach it',
+      'warning files with secrets: /etc/2 (key_files) has mode 0644: others may reach it',
+      'warning files with secrets: /etc/3 (key_files) has mode 0604: others may reach it',
+    ])
+  })
+
+  test('tells which are not there, and minds none that is encrypted', () => {
+    assert.match(of(undefined)[0] ?? '', /^error .*\/etc\/0 \(key_files\) cannot be read$/)
+    const file = { file: '/k', named: 'client_private_key', mode: 0o644, isEncrypted: true }
+    assert.match(said(checkPrivateFiles([file]))[0] ?? '', /^ok .*one file/)
   })
 })

@@ -1,12 +1,11 @@
 // Answers for nginx as a reverse proxy in front of a server: few connections to it, each used again and
 // again by whoever comes, which is what a smuggled request needs.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Daemon, startDaemon } from '../support/daemon.ts'
-import { RawConnection } from '../support/raw-http.ts'
-import { findTool } from '../support/tools.ts'
+import { startNginx } from '../support/nginx.ts'
+import type { RawConnection } from '../support/raw-http.ts'
 
 export interface FrontOptions {
   readonly port: number
@@ -20,26 +19,14 @@ export interface Front {
   stop(): Promise<void>
 }
 
-function configuration(folder: string, { port, buffersRequests }: FrontOptions): string {
-  const scratch = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map((name) => `${name}_temp_path ${folder}/${name};`)
-    .join('\n  ')
-  return `daemon off;
-master_process off;
-worker_processes 1;
-pid ${folder}/nginx.pid;
-error_log stderr crit;
-events { worker_connections 256; }
-http {
-  access_log off;
-  ${scratch}
+const siteOf = ({ port, buffersRequests }: FrontOptions, socket: string): string => `
   upstream registry {
     server 127.0.0.1:${port};
     keepalive 1;
     keepalive_requests 1000000;
   }
   server {
-    listen unix:${folder}/front.sock;
+    listen unix:${socket};
     client_max_body_size 0;
     client_header_timeout 2s;
     ignore_invalid_headers off;
@@ -55,34 +42,22 @@ http {
       proxy_send_timeout 2s;
     }
   }
-}
 `
-}
 
 /** Errors: an Error with nginx' last lines if it does not come up. */
 export async function startFront(options: FrontOptions): Promise<Front> {
   const folder = await mkdtemp(join(tmpdir(), 'keelson-front-'))
-  const path = join(folder, 'front.sock')
-  const configFile = join(folder, 'nginx.conf')
-  await writeFile(configFile, configuration(folder, options))
-  const probe = async (): Promise<true | undefined> => {
-    const connection = await RawConnection.open({ path }).catch(() => undefined)
-    connection?.close()
-    return connection && true
-  }
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true })
-  const daemon: Daemon<true> = await startDaemon({
-    command: findTool('nginx') ?? 'nginx',
-    args: ['-p', folder, '-c', configFile],
-    probe,
-  }).catch(async (error: unknown) => {
-    await remove()
-    throw error
-  })
+  const nginx = await startNginx(folder, (socket) => siteOf(options, socket)).catch(
+    async (error: unknown) => {
+      await remove()
+      throw error
+    },
+  )
   return {
-    open: () => RawConnection.open({ path }),
+    open: nginx.open,
     stop: async () => {
-      await daemon.stop()
+      await nginx.stop()
       await remove()
     },
   }

@@ -2,7 +2,7 @@
 // begun goes on when there is room again, and nothing is committed by halves. Method: servers whose blobs,
 // or whose metadata, lie on a small tmpfs with ballast in it.
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, statfs, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -17,31 +17,16 @@ import {
 } from '../support/registry-client.ts'
 import { type Server, startServer } from '../support/server.ts'
 import { needsTmpfs, withTmpfs } from '../support/small-tmpfs.ts'
+import { type Disk, diskAt } from './ballast.ts'
 
 const mib = 1 << 20
+// What happens where something else has taken the last bytes.
+const noReserve = '[storage]\nreserve = "0B"\n'
 const repository = 'disk/full'
 const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 const small = seededBytes('small', 2 * mib)
 const large = seededBytes('large', 12 * mib)
 const largeDigest = digestOf(large)
-
-interface Disk {
-  readonly path: string
-  /** Leave so much room. */
-  leave(bytes: number): Promise<void>
-}
-
-async function diskAt(path: string): Promise<Disk> {
-  const ballast = join(path, 'ballast')
-  const leave = async (bytes: number): Promise<void> => {
-    await writeFile(ballast, '')
-    const { bavail, bsize } = await statfs(path)
-    const room = bavail * bsize
-    await truncate(ballast, 0)
-    await writeFile(ballast, Buffer.alloc(Math.max(0, room - bytes)))
-  }
-  return { path, leave }
-}
 
 /** A server with its root directory on a disk of 24 MiB. */
 function withServer(
@@ -49,10 +34,10 @@ function withServer(
   end: 'SIGTERM' | 'SIGKILL' = 'SIGTERM',
 ): Promise<void> {
   return withTmpfs(24 * mib, async (path) => {
-    const server = await startServer({ rootDir: join(path, 'data') })
+    const server = await startServer({ rootDir: join(path, 'data'), toml: noReserve })
     const client = new RegistryClient(server.url)
     try {
-      await body(server, client, await diskAt(path))
+      await body(server, client, diskAt(path))
       client.close()
       const exit = end === 'SIGTERM' ? { code: 0, signal: null } : { code: null, signal: end }
       assert.deepEqual(await server.stop(), exit, server.log.join('\n'))
@@ -154,7 +139,7 @@ test(
       await disk.leave(0)
       first.kill()
       await first.exited
-      const server = await startServer({ rootDir: first.rootDir })
+      const server = await startServer({ rootDir: first.rootDir, toml: noReserve })
       const next = new RegistryClient(server.url)
       try {
         await assertHeld(next, small)
@@ -220,11 +205,11 @@ test(
     withTmpfs(8 * mib, async (path) => {
       const rootDir = await mkdtemp(join(tmpdir(), 'keelson-full-'))
       const metadata = JSON.stringify(join(path, 'metadata'))
-      const options = { rootDir, toml: `[metadata_store.lmdb]\npath = ${metadata}\n` }
+      const options = { rootDir, toml: `${noReserve}[metadata_store.lmdb]\npath = ${metadata}\n` }
       let server = await startServer(options)
       let client = new RegistryClient(server.url)
       try {
-        const disk = await diskAt(path)
+        const disk = diskAt(path)
         await disk.leave(3 * mib)
         const config = await client.pushBlob(repository, Buffer.from('{}'))
         const pushed = await pushManifests(client, config)

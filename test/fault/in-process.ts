@@ -15,17 +15,23 @@ import type { Reply } from '../../src/http/reply.ts'
 import type { IngestPool } from '../../src/offload/contract.ts'
 import { createIngestPool } from '../../src/offload/ingest-pool.ts'
 import { BlobReaders } from '../../src/operation/blob-readers.ts'
+import { BodyRoom } from '../../src/operation/body-room.ts'
+import { PullTimes } from '../../src/operation/pull-times.ts'
 import type { Registry } from '../../src/operation/registry.ts'
 import { ReplyCache } from '../../src/operation/reply-cache.ts'
+import { SelfReport } from '../../src/operation/self-report.ts'
 import { UploadTable } from '../../src/operation/upload-table.ts'
+import { Observer } from '../../src/server/observe.ts'
 import { Pipeline } from '../../src/server/pipeline.ts'
 import type { Exchange } from '../../src/server/transport/exchange.ts'
 import type { BlobStore } from '../../src/storage/blob/contract.ts'
 import { openFsBlobStore } from '../../src/storage/blob/fs/store.ts'
 import type { MetadataStore } from '../../src/storage/metadata/contract.ts'
 import { openLmdbMetadataStore } from '../../src/storage/metadata/lmdb/open.ts'
+import { AccessCounts } from '../../src/telemetry/access-log.ts'
 import { AuthCounts } from '../../src/telemetry/auth-counts.ts'
 import type { Logger } from '../../src/telemetry/log.ts'
+import { RequestMetrics } from '../../src/telemetry/request-metrics.ts'
 import { FedBody } from '../offload/fed-body.ts'
 import { openFilesBelow } from '../support/open-files.ts'
 import type { Answer } from '../support/registry-client.ts'
@@ -38,9 +44,13 @@ export interface Stores {
 }
 
 export interface InProcessOptions {
+  /** In place of its own, over a temporary folder; who gives them ends them. */
+  readonly stores?: Stores
   /** What the registry sees of the stores. */
   readonly wrap?: (stores: Stores) => Stores
   readonly registry?: Partial<Registry>
+  /** In place of the stages' own. */
+  readonly pipeline?: Partial<ConstructorParameters<typeof Pipeline>[0]>
 }
 
 export interface SendOptions {
@@ -64,12 +74,13 @@ export class InProcess {
     stores: Stores,
     registry: Registry,
     backgroundFaults: unknown[],
+    stages: InProcessOptions['pipeline'],
   ) {
     this.rootDir = rootDir
     this.stores = stores
     this.registry = registry
     this.backgroundFaults = backgroundFaults
-    const log = { error: () => undefined } as unknown as Logger
+    const log = { error: () => undefined, warn: () => undefined } as unknown as Logger
     const { policies } = compilePolicies({ default: 'allow', rules: [] }, [])
     assert.ok(policies)
     const authorize = createAuthorize(policies, {
@@ -78,6 +89,7 @@ export class InProcess {
     })
     this.#pipeline = new Pipeline({
       ...{ registry, authorize, log },
+      audit: { refusal: () => randomUuid() },
       authenticator: createAuthenticator({
         ...{
           oidc: undefined,
@@ -87,33 +99,53 @@ export class InProcess {
         },
         ...{ onLogin: () => undefined, now: Date.now, elapsed: () => performance.now() },
       }),
-      clientAddress: (exchange) => exchange.remoteAddress,
+      observer: new Observer({
+        config: { access: 'none', accessSample: 1 },
+        ...{ log, randomUuid, metrics: new RequestMetrics(), accessCounts: new AccessCounts() },
+        clientAddress: (exchange) => exchange.remoteAddress,
+        trusts: () => false,
+      }),
       challenges: createChallenges(undefined),
       origin: () => undefined,
       tokens: undefined,
+      ...stages,
     })
   }
 
   static async open(options: InProcessOptions = {}): Promise<InProcess> {
-    const rootDir = await mkdtemp(join(tmpdir(), 'keelson-in-process-'))
-    const stores = await openStores(rootDir)
+    const rootDir = options.stores ? '' : await mkdtemp(join(tmpdir(), 'keelson-in-process-'))
+    const stores = options.stores ?? (await openStores(rootDir))
     const seen = options.wrap?.(stores) ?? stores
     const faults: unknown[] = []
     const now = options.registry?.now ?? Date.now
     const registry: Registry = {
       ...seen,
       limits: {
-        manifestBytesMax: 4 << 20,
-        blobBytesMax: 1 << 30,
         descriptorsMax: 100,
         allowMissingManifests: true,
         allowMissingBlobs: false,
         graceMs: 3_600_000,
       },
+      rules: {
+        quotas: [],
+        rulesFor: () => ({
+          manifestBytesMax: 4 << 20,
+          blobBytesMax: 1 << 30,
+          isImmutable: () => false,
+          quotas: [],
+          validations: [],
+        }),
+      },
       uploads: new UploadTable(100, now),
+      bodies: new BodyRoom(64 << 20, 4 << 20),
       // Every read asks the stores.
       replies: new ReplyCache(0),
+      pulls: new PullTimes({
+        ...{ store: { recordPulls: async () => undefined }, now, isOn: false },
+        onFault: (error) => faults.push(error),
+      }),
       readers: new BlobReaders(seen.blobs, 16),
+      report: new SelfReport(),
       shared: false,
       owner: 'this process',
       isOwnerAlive: (owner) => owner === 'this process',
@@ -124,7 +156,7 @@ export class InProcess {
       onBackgroundFault: (_what, error) => faults.push(error),
       ...options.registry,
     }
-    return new InProcess(rootDir, stores, registry, faults)
+    return new InProcess(rootDir, stores, registry, faults, options.pipeline)
   }
 
   send(method: string, target: string, options: SendOptions = {}): Promise<Answer> {

@@ -97,3 +97,39 @@ for (const [name, write] of Object.entries(writes)) {
     assert.ok([201, 202].includes((await answer).status))
   })
 }
+
+test('a tag that another server moves between the two looks of a pull is found, not absent', async (t) => {
+  const twice = async (): Promise<void> => {
+    assertStatus(await put(registry, indexOf(2)), 201)
+    assertStatus(await registry.send('DELETE', `/v2/a/b/manifests/${digestOf(old)}`), 202)
+  }
+  let isBetween = false
+  const registry = await InProcess.open({
+    wrap: (stores) => ({
+      ...stores,
+      metadata: new Proxy(stores.metadata, {
+        get(target, key) {
+          const value: unknown = Reflect.get(target, key, target)
+          if (typeof value !== 'function') return value
+          if (key !== 'readTag') return value.bind(target)
+          return async (...args: unknown[]) => {
+            const digest: unknown = await Reflect.apply(value, target, args)
+            if (isBetween) {
+              isBetween = false
+              await twice()
+            }
+            return digest
+          }
+        },
+      }),
+    }),
+    registry: { shared: true },
+  })
+  t.after(() => registry.abandon())
+  assertStatus(await put(registry, old), 201)
+  isBetween = true
+  const pulled = await registry.send('GET', tag)
+  assertStatus(pulled, 200)
+  assert.equal(pulled.headers['docker-content-digest'], digestOf(indexOf(2)))
+  assertStatus(await registry.send('GET', '/v2/a/b/manifests/absent'), 404)
+})

@@ -14,11 +14,9 @@ const text = (written: string | ArrayBuffer): string =>
 
 test('the lines of a block carry the listener’s own behind them, as text and as bytes', () => {
   const lines = block.linesWith(secure)
-  assert.equal(text(lines.name), 'Content-Type')
-  for (let round = 0; round < 3; round++) {
-    const expected = 'text/plain\r\nX-Second: two\r\nStrict-Transport-Security: max-age=1'
-    assert.equal(text(lines.rest), expected)
-  }
+  const expected =
+    '200 OK\r\nContent-Type: text/plain\r\nX-Second: two\r\nStrict-Transport-Security: max-age=1'
+  for (let round = 0; round < 3; round++) assert.equal(text(lines.head('200 OK')), expected)
 })
 
 test('listeners with different headers share a block and get their own lines, once made', () => {
@@ -28,7 +26,7 @@ test('listeners with different headers share a block and get their own lines, on
   const first = block.linesWith(secure)
   for (let round = 0; round < 3; round++) {
     for (const [at, more] of others.entries()) {
-      assert.ok(text(block.linesWith(more).rest).endsWith(`X-At: ${at}`))
+      assert.ok(text(block.linesWith(more).head('200 OK')).endsWith(`X-At: ${at}`))
     }
     assert.equal(block.linesWith(secure), first)
   }
@@ -36,15 +34,20 @@ test('listeners with different headers share a block and get their own lines, on
 
 test('a block without headers has those of the listener, or none', () => {
   const empty = new HeaderBlock([])
-  assert.equal(empty.linesWith([]).isEmpty, true)
-  const lines = empty.linesWith(secure)
-  assert.equal(lines.isEmpty, false)
-  assert.equal(`${text(lines.name)}: ${text(lines.rest)}`, 'Strict-Transport-Security: max-age=1')
+  assert.equal(text(empty.linesWith([]).head('204 No Content')), '204 No Content')
+  const secured = text(empty.linesWith(secure).head('200 OK'))
+  assert.equal(secured, '200 OK\r\nStrict-Transport-Security: max-age=1')
 })
 
-test('a length is one more line, remembered for one length at a time', () => {
+test('a status and a length are remembered one at a time', () => {
   const lines = block.linesWith([])
-  for (const length of [5, 5, 5, 0, 0, 7, 5]) {
-    assert.ok(text(lines.restWithLength(length)).endsWith(`two\r\nContent-Length: ${length}`))
+  for (const [status, length] of [
+    ...[['200 OK', 5] as const, ['200 OK', 5] as const, ['200 OK', 5] as const],
+    ...[['200 OK', 0] as const, ['404 Not Found', 0] as const, ['200 OK', undefined] as const],
+    ...[['200 OK', 7] as const, ['200 OK', 5] as const],
+  ]) {
+    const ending = length === undefined ? '' : `\r\nContent-Length: ${length}`
+    const expected = `${status}\r\nContent-Type: text/plain\r\nX-Second: two${ending}`
+    assert.equal(text(lines.head(status, length)), expected)
   }
 })

@@ -4,9 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { type IdentityProvider, startIdentityProvider } from '../support/identity-provider.ts'
+import {
+  type IdentityProvider,
+  introspectionClient,
+  startIdentityProvider,
+} from '../support/identity-provider.ts'
 import { createPki, needsOpenssl } from '../support/pki.ts'
 import { type Server, startServer } from '../support/server.ts'
+import { until } from '../support/until.ts'
+import { poll } from './product.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'keelson-oidc-login-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -79,8 +85,61 @@ rules = [
     await idp.start()
   })
 
-  test('is never in the log', () => {
+  test('is never in the log', async () => {
     assert.doesNotMatch(server.log.join('\n'), /eyJ/)
-    assert.ok(server.log.some((line) => line.includes('wrong-audience')))
+    await until('the log says why', () =>
+      server.log.some((line) => line.includes('wrong-audience')),
+    )
+  })
+})
+
+describe('a token that its provider is asked about', needsOpenssl, () => {
+  let server: Server
+  let idp: IdentityProvider
+
+  before(async () => {
+    idp = await startIdentityProvider(await createPki(join(folder, 'asked')))
+    server = await startServer({
+      toml: `
+[auth.oidc.actions]
+issuer = ${JSON.stringify(idp.issuer)}
+server_ca_bundle = ${JSON.stringify(idp.caFile)}
+introspection_url = ${JSON.stringify(idp.introspectionUrl)}
+introspection_client_id = ${JSON.stringify(introspectionClient.id)}
+introspection_client_secret = ${JSON.stringify(introspectionClient.secret)}
+introspection_ttl = "1s"
+`,
+    })
+  })
+  after(async () => {
+    await server.stop()
+    await idp.close()
+  })
+
+  async function statusOf(token: string): Promise<number> {
+    const headers = { authorization: `Bearer ${token}` }
+    const reply = await fetch(`${server.url}/v2/`, { headers })
+    await reply.arrayBuffer()
+    return reply.status
+  }
+
+  test('ends within the time that an answer holds once it is revoked', async () => {
+    const token = await idp.sign({ claims: { jti: 'of one job' } })
+    assert.equal(await statusOf(token), 200)
+    assert.equal(await statusOf(token), 200)
+    idp.revoke(token)
+    const revokedAtMs = performance.now()
+    await poll('the end of the token', async () => (await statusOf(token)) === 401 || undefined)
+    assert.ok(performance.now() - revokedAtMs < 3000)
+    await until('the log says why', () => server.log.some((line) => line.includes('"inactive"')))
+    assert.doesNotMatch(server.log.join('\n'), /eyJ/)
+  })
+
+  test('is answered 503 while the provider does not say', async () => {
+    const token = await idp.sign({ claims: { jti: 'of another job' } })
+    idp.answer('/introspect', (_request, response) => response.writeHead(500).end())
+    assert.equal(await statusOf(token), 503)
+    idp.answer('/introspect', undefined)
+    assert.equal(await statusOf(token), 200)
   })
 })

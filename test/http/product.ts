@@ -145,6 +145,7 @@ export function adminCall(
   socketPath: string,
   path: string,
   method = 'GET',
+  sent = '',
 ): Promise<{ readonly status: number; readonly body: string }> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath, path, method, agent: false }, async (response) => {
@@ -153,6 +154,6 @@ export function adminCall(
       resolve({ status: response.statusCode ?? 0, body })
     })
     outgoing.once('error', reject)
-    outgoing.end()
+    outgoing.end(sent)
   })
 }

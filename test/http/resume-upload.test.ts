@@ -15,6 +15,7 @@ import {
   locationOf,
   type RegistryClient,
 } from '../support/registry-client.ts'
+import { until } from '../support/until.ts'
 import { Product, setups, temporaryFolder } from './product.ts'
 
 const bytes = seededBytes('resume-upload', 700_000)
@@ -177,9 +178,15 @@ describe('resume with staged bytes lost', () => {
           session.algorithm,
         )
         assertStatus(await second.client.head(`/v2/${session.repository}/blobs/${digest}`), 404)
+        await until('the log tells of it', () => {
+          const id = session.location.slice(session.location.lastIndexOf('/') + 1)
+          const told = `read the staged bytes of upload ${id}: failed`
+          return second.server.log.some((line) => line.includes(told))
+        })
       }
     } finally {
-      await second.stop()
+      second.client.close()
+      assert.deepEqual(await second.server.stop(), { code: 0, signal: null })
     }
   })
 })

@@ -28,6 +28,7 @@ test('an image names its config and its layers', () => {
     blobs: [describe(mediaTypes.ociConfig, 'config'), describe(mediaTypes.ociLayerGzip, 'layer')],
     foreign: [],
     children: [],
+    layerMediaTypes: [mediaTypes.ociLayerGzip],
   })
 })
 
@@ -41,6 +42,7 @@ test('an index names its manifests, nested indexes among them', () => {
       describe(mediaTypes.ociImage, 'child', { annotations: { 'org.example.a': 'b' } }),
       describe(mediaTypes.ociIndex, 'nested'),
     ],
+    layerMediaTypes: [],
   })
 })
 

@@ -10,6 +10,7 @@ test('scopes read back as they are written', () => {
     'repository:team/app:pull,push',
     'repository:a/b/c:pull,push,delete',
     'registry:catalog:*',
+    'registry:metrics:*',
   ]) {
     for (const patterns of ['names', 'patterns'] as const) {
       const scope = parseScope(text, patterns)

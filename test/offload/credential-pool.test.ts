@@ -70,4 +70,12 @@ describe('a flood of logins', () => {
     await closing.close()
     assert.equal(await asked, true)
   })
+
+  test('starts no thread for a login that comes after the end', async () => {
+    const pool = createCredentialPool({ workers: 1, queueMax: 8 })
+    await pool.close()
+    await assert.rejects(pool.verifyPassword(argon, 'correct horse'), (error) => {
+      return error instanceof OciError && error.status === 503
+    })
+  })
 })

@@ -16,11 +16,17 @@ const slow = hashSync('correct horse', { memoryCost: 262_144, timeCost: 6, paral
 describe('a credentials thread', () => {
   const threads: Worker[] = []
   const { Worker: original } = workerThreads
+  let failsAtStart = false
 
   before(() => {
     class Watched extends original {
-      constructor(...args: ConstructorParameters<typeof Worker>) {
-        super(...args)
+      constructor(...[file, options]: ConstructorParameters<typeof Worker>) {
+        super(
+          failsAtStart ? new URL('data:text/javascript,throw new Error("at its start")') : file,
+          {
+            ...options,
+          },
+        )
         threads.push(this)
       }
     }
@@ -79,6 +85,29 @@ describe('a credentials thread', () => {
     void thread.terminate()
     await within('an answer', Promise.allSettled([asked]))
     assert.equal(await within('the next', pool.verifyPassword(argon, 'correct horse')), true)
+    await pool.close()
+  })
+
+  test('that fails at each start leaves no login without an answer, and one that starts helps', async () => {
+    threads.length = 0
+    failsAtStart = true
+    const pool = createCredentialPool({ workers: 1, queueMax: 16 })
+    const login = (): Promise<boolean> => pool.verifyPassword(argon, 'correct horse')
+    for (const round of ['the first', 'the second', 'the third']) {
+      const logins = Promise.allSettled([login(), login(), login()])
+      for (const each of await within(`an answer to ${round}`, logins)) {
+        assert.ok(each.status === 'rejected' && isUnavailable(each.reason))
+      }
+      await assert.rejects(within('a word on the threads', pool.ping()), /at its start/)
+    }
+    assert.equal(pool.waiting, 0)
+    failsAtStart = false
+    // The first of them may still meet a thread that fails.
+    const works = async (): Promise<void> => {
+      while (!(await login().catch(() => false)));
+    }
+    await within('a login', works())
+    await within('threads that work', pool.ping())
     await pool.close()
   })
 })

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import type { IngestPlan } from '../../src/offload/contract.ts'
 import {
   createIngestPool,
@@ -55,4 +56,22 @@ export async function withPool(
     await pool.close()
     await rm(directory, { recursive: true })
   }
+}
+
+/** End a thread of the pool; resolves when another one serves in its place. */
+export async function replaceThread(
+  pool: RunningIngestPool,
+  thread: Worker | undefined = pool.threads[0],
+): Promise<void> {
+  const { replaced } = pool.gauges.inThreads
+  await thread?.terminate()
+  await until('it is missed', () => pool.gauges.inThreads.replaced > replaced)
+  let isServing = false
+  const serves = (): void => {
+    isServing = true
+  }
+  await until('another one serves', () => {
+    void pool.ping().then(serves, () => undefined)
+    return isServing
+  })
 }

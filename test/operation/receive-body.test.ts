@@ -25,32 +25,49 @@ const record: UploadRecord = {
   touchedAtMs: 0,
 }
 
-async function plannedHash(held: UploadRecord): Promise<IngestPlan['hash']> {
-  let planned: IngestPlan | undefined
+async function planned(held: UploadRecord, closes = false): Promise<IngestPlan> {
+  let plan: IngestPlan | undefined
   const registry = {
     bootId: 'this boot',
-    limits: { blobBytesMax: 100 },
+    rules: { rulesFor: () => ({ blobBytesMax: 100, quotas: [] }) },
     blobs: { staging: () => ({ kind: 'memory', key: 'k' }) },
     ingest: {
-      receive: async (plan: IngestPlan) => {
-        planned = plan
+      receive: async (asked: IngestPlan) => {
+        plan = asked
         return { kind: 'complete', offset: 10, digest }
       },
     },
   } as unknown as Registry
   const body = { length: 1, consume: () => {}, pause: () => {}, resume: () => {} }
-  await receiveBody(held, { kind: 'in-order', bytes: 1 }, body, registry, false)
-  return planned!.hash
+  await receiveBody(held, { kind: 'in-order', bytes: 1 }, body, registry, {
+    digest: closes ? digest : undefined,
+    sync: closes,
+  })
+  return plan!
 }
 
 test('a stored hash state goes on under the same kernel, or after a sync', async () => {
   const goesOn = { kind: 'exportable', state: 'c3RhdGU=' }
-  assert.deepEqual(await plannedHash(record), goesOn)
+  assert.deepEqual((await planned(record)).hash, goesOn)
   const synced = { ...record, synced: true, bootId: 'an earlier boot' }
-  assert.deepEqual(await plannedHash(synced), goesOn)
+  assert.deepEqual((await planned(synced)).hash, goesOn)
 })
 
 test('after another boot the state of unsynced bytes is not used', async () => {
-  const hash = await plannedHash({ ...record, bootId: 'an earlier boot' })
-  assert.deepEqual(hash, { kind: 'exportable' })
+  const plan = await planned({ ...record, bootId: 'an earlier boot' })
+  assert.deepEqual(plan.hash, { kind: 'exportable' })
+  assert.equal(plan.digest, undefined)
+})
+
+test('what was hashed goes on only where its digest is that of the record', async () => {
+  assert.equal((await planned(record)).digest, digest)
+  const synced = { ...record, synced: true, bootId: 'an earlier boot' }
+  assert.equal((await planned(synced)).digest, digest)
+  const { digest: _digest, ...unknown } = record
+  assert.equal((await planned(unknown)).digest, undefined)
+})
+
+test('nothing is kept for a session that ends with this body', async () => {
+  assert.equal((await planned(record)).keepsHasher, true)
+  assert.equal((await planned(record, true)).keepsHasher, false)
 })

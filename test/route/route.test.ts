@@ -19,6 +19,9 @@ function ask(line: string): unknown {
 const accepted: ReadonlyArray<readonly [string, unknown]> = [
   ['GET /v2/', { kind: 'get-api-version', head: false }],
   ['HEAD /v2', { kind: 'get-api-version', head: true }],
+  ['GET /metrics', { kind: 'metrics', head: false }],
+  ['HEAD /healthz?x=1', { kind: 'healthz', head: true }],
+  ['GET /readyz', { kind: 'readyz', head: false }],
   ['GET /v2/_catalog?n=5&last=a', { kind: 'list-catalog', page: { limit: 5, last: 'a' } }],
   ['GET /v2/a/b/tags/list', { kind: 'list-tags', repository: 'a/b', page: {} }],
   ['GET /v2/a/tags/list?n=0', { kind: 'list-tags', repository: 'a', page: { limit: 0 } }],

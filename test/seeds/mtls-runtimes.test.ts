@@ -14,7 +14,7 @@ import { attempt, run } from '../support/run.ts'
 import { containersEnv } from '../support/scene.ts'
 import { type Server, startServer } from '../support/server.ts'
 import { stopServer, usePki } from '../support/tls-server.ts'
-import { needs } from '../support/tools.ts'
+import { needs, needsThat } from '../support/tools.ts'
 import {
   certificateFolders,
   configuration,
@@ -123,7 +123,8 @@ snapshotter = "native"
 
   test('containerd 1.x pulls for the kubelet', needs('containerd', 'ctr'), async (t) => {
     const version = await run('containerd', ['--version'])
-    if (!/ v?1\.\d/.test(version)) return t.skip(`lacks containerd 1.x: ${version}`)
+    const { skip } = needsThat(/ v?1\.\d/.test(version) ? [] : [`containerd 1.x: ${version}`])
+    if (skip !== false) return t.skip(skip)
     await pullByCri(t, '1.x', 'containerd')
   })
 

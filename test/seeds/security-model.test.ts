@@ -1,13 +1,17 @@
 // Goal: every row of the table "Fail-Closed Design" of the document "Security Model" holds, with its
 // example policy as it is written there. Method: the rows by their names, each against a real server.
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { hashPassword } from '../../workers/credentials.ts'
+import { adminCall } from '../http/product.ts'
 import { type IdentityProvider, startIdentityProvider } from '../support/identity-provider.ts'
 import { type Certificate, needsOpenssl } from '../support/pki.ts'
 import { type Answer, RegistryClient } from '../support/registry-client.ts'
+import { type Behaviour, openRudeService, type RudeService } from '../support/rude-service.ts'
 import { type Server, startServer } from '../support/server.ts'
 import { clientTls, stopServer, tlsTable, usePki } from '../support/tls-server.ts'
+import { until } from '../support/until.ts'
 
 const table = `
 | Scenario | Behavior |
@@ -46,12 +50,14 @@ function basic(username: string, secret: string): Readonly<Record<string, string
 describe('Fail-Closed Design', needsOpenssl, () => {
   const scene = usePki()
   const running: Server[] = []
+  const services: RudeService[] = []
   let idp: IdentityProvider
   before(async () => {
     idp = await startIdentityProvider(scene.pki)
   })
   after(async () => {
     await Promise.all(running.map(stopServer))
+    await Promise.all(services.map((service) => service.close()))
     await idp.close()
   })
 
@@ -92,9 +98,35 @@ describe('Fail-Closed Design', needsOpenssl, () => {
     assert.equal((await answer).status, status)
   }
 
-  const rows: Readonly<
-    Record<string, readonly [behavior: string, (() => Promise<void>) | undefined]>
-  > = {
+  /** Nobody whom the policies allow is let in while the webhook is like that, and all of them after. */
+  async function assertWebhookDenies(
+    service: RudeService,
+    get: Get,
+    ...manners: readonly Behaviour[]
+  ): Promise<void> {
+    for (const manner of [...manners, undefined]) {
+      service.behave(manner ?? webhookAllows)
+      const asked = service.requests.length
+      const known = basic('ci', password)
+      const [own, open, nobody] = await Promise.all([
+        get(manifest, known),
+        get(publicManifest, known),
+        get(publicManifest),
+      ])
+      const statuses = [own.status, open.status, nobody.status]
+      assert.deepEqual(statuses, manner === undefined ? [404, 404, 404] : [403, 403, 401])
+      assert.ok(service.requests.length >= asked + 3)
+    }
+  }
+
+  async function serveWithWebhook(timeout: string): Promise<readonly [RudeService, Server]> {
+    const service = await openRudeService(webhookAllows)
+    services.push(service)
+    const server = await serve(listener, user, publicPolicy, webhookTable(service.url, timeout))
+    return [service, server]
+  }
+
+  const rows: Readonly<Record<string, readonly [behavior: string, () => Promise<void>]>> = {
     'No policies defined': [
       'Access denied',
       async () => {
@@ -105,9 +137,30 @@ describe('Fail-Closed Design', needsOpenssl, () => {
         }
       },
     ],
-    // No webhooks are asked for authorization yet.
-    'Webhook timeout': ['Access denied', undefined],
-    'Webhook error': ['Access denied', undefined],
+    'Webhook timeout': [
+      'Access denied',
+      async () => {
+        const [service, server] = await serveWithWebhook('1s')
+        const late = ['never answers', 'stops after the head', 'drips its body'] as const
+        await assertWebhookDenies(service, getFrom(server), ...late)
+        // Of those who are known; the anonymous are asked to log in, which is no news.
+        const isTimeout = (line: string): boolean => line.includes('"reason":"timeout: ')
+        await until('the reasons', () => server.log.filter(isTimeout).length === late.length * 2)
+      },
+    ],
+    'Webhook error': [
+      'Access denied',
+      async () => {
+        const [service, server] = await serveWithWebhook('1m')
+        const get = getFrom(server)
+        const away = { status: 302, headers: { Location: service.url } }
+        const failing = [{ status: 500 }, { status: 404 }, away, 'resets the connection'] as const
+        await assertWebhookDenies(service, get, ...failing, 'speaks another protocol')
+        await service.stop()
+        await assertStatus(get(manifest, basic('ci', password)), 403)
+        await assertStatus(get(publicManifest), 401)
+      },
+    ],
     'Invalid mTLS certificate': [
       'TLS handshake fails',
       async () => {
@@ -192,9 +245,36 @@ describe('Fail-Closed Design', needsOpenssl, () => {
   })
 
   for (const [name, [behavior, check]] of Object.entries(rows)) {
-    if (check === undefined) test.todo(`${name}: ${behavior}`)
-    else test(`${name}: ${behavior}`, check)
+    test(`${name}: ${behavior}`, check)
   }
+
+  test('the metrics that the document names count, with its labels, and the log tells the events', async () => {
+    const service = await openRudeService(webhookAllows)
+    services.push(service)
+    const socket = join(scene.dir, 'admin.sock')
+    const admin = `[admin]\nsocket = ${JSON.stringify(socket)}\n`
+    const table = webhookTable(service.url, '1m')
+    const server = await serve(listener, admin, user, publicPolicy, table)
+    const get = getFrom(server)
+    await assertAllowed(get(manifest, basic('ci', password)))
+    await assertStatus(get('/v2/', basic('ci', 'wrong')), 401)
+    service.behave({ status: 403 })
+    await assertStatus(get(manifest, basic('ci', password)), 403)
+    const { body } = await adminCall(socket, '/metrics')
+    for (const line of [
+      'auth_attempts_total{method="basic",result="success"} 2',
+      'auth_attempts_total{method="basic",result="failure"} 1',
+      'webhook_authorization_requests_total{webhook="scanner",result="allow"} 1',
+      'webhook_authorization_requests_total{webhook="scanner",result="deny"} 1',
+    ]) {
+      assert.ok(body.split('\n').includes(line), line)
+    }
+    const events = ['configuration loaded', 'logged in', 'login failed', 'denied']
+    for (const event of events) {
+      await until(event, () => server.log.some((line) => line.includes(`"msg":"${event}"`)))
+    }
+    assert.ok(!server.log.join('\n').includes(password), 'a password is in the log')
+  })
 
   test('the example lets somebody in, and nobody else', async () => {
     const get = getFrom(await serve(listener, user, providerTable(idp), examplePolicy))
@@ -205,6 +285,20 @@ describe('Fail-Closed Design', needsOpenssl, () => {
     }
   })
 })
+
+const webhookAllows = { status: 200, body: 'yes' }
+
+function webhookTable(url: string, timeout: string): string {
+  return `
+[global]
+authorization_webhook = "scanner"
+[auth.webhook.scanner]
+url = ${JSON.stringify(url)}
+timeout = "${timeout}"
+cache_ttl = "0s"
+breaker_failures = 1000
+`
+}
 
 function providerTable(idp: IdentityProvider): string {
   return `

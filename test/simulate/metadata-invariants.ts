@@ -31,6 +31,9 @@ export function breaches(reader: KeyValueReader): string[] {
     ...[...rowsOf('r.m').keys()]
       .filter((key) => reader.getBody(`r!${key.replace('!', '!m!')}`) === undefined)
       .map((key) => `manifest ${key} has no body`),
+    ...removedBreaches(rowsOf, (key) => reader.getBody(key) !== undefined),
+    ...timeBreaches(rowsOf),
+    ...usageBreaches(rowsOf, (key) => reader.getBody(key)?.length ?? 0),
   ]
 }
 
@@ -93,16 +96,76 @@ function blobBreaches(rowsOf: RowsOf): string[] {
     if (referenced.has(key) !== (lease === '-')) found.push(`link ${key} is ${lease}`)
     if (lease !== '-') leases.add(`${lease.padStart(15, '0')}!${digest}!${repository}`)
   }
+  const condemned = new Set<string>()
+  const destroying = new Set<string>()
   for (const [digest, record] of records) {
-    const lease = record.split(' ')[2] ?? ''
-    if (held.has(digest) !== (lease === '-')) found.push(`blob ${digest} is ${record}`)
-    if (lease !== '-') leases.add(`${lease.padStart(15, '0')}!${digest}!`)
+    const [, state = '', time = ''] = record.split(' ')
+    const isKept = state === 'live' || state === 'quarantined'
+    const row = `${time.padStart(15, '0')}!${digest}!`
+    if (held.has(digest) !== (isKept && time === '-')) found.push(`blob ${digest} is ${record}`)
+    if (isKept && time !== '-') leases.add(row)
+    if (state === 'condemned') condemned.add(row)
+    if (state === 'destroying') destroying.add(digest)
   }
+  const dropped = new Map([...rowsOf('d')].filter(([key]) => key.endsWith('!')))
   return [
     ...found,
     ...difference('leases', rowsOf('g'), 'links', leases),
+    ...difference('dropped', dropped, 'condemned blobs', condemned),
+    ...difference('destructions', rowsOf('y'), 'blobs', destroying),
     ...difference('holders', withParts(rowsOf('b'), 2), 'links', turned),
   ]
+}
+
+/** Deleted manifests list by time, and have their bytes. */
+function removedBreaches(rowsOf: RowsOf, hasBody: (key: string) => boolean): string[] {
+  const turned = new Set<string>()
+  const lost: string[] = []
+  for (const key of rowsOf('r.w').keys()) {
+    const [repository = '', digest = '', time = ''] = key.split('!')
+    turned.add(`${time}!${digest}!${repository}`)
+    const body = `r!${repository}!w!${digest}!${time}`
+    if (!hasBody(body)) lost.push(`removed manifest ${key} has no body`)
+  }
+  return [...lost, ...difference('removals by time', rowsOf('w'), 'removed manifests', turned)]
+}
+
+/** Times of pushes, pulls and sweeps go with what they are of. */
+function timeBreaches(rowsOf: RowsOf): string[] {
+  const without = (tree: string, ...of: readonly string[]): string[] =>
+    [...rowsOf(tree).keys()]
+      .filter((key) => !of.some((other) => rowsOf(other).has(key)))
+      .map((key) => `${tree} of ${key} is of nothing`)
+  return [
+    ...without('r.p', 'r.t', 'r.m'),
+    ...without('r.l', 'r.t', 'r.m'),
+    ...without('r.u', 'r.m'),
+  ]
+}
+
+/** The counters say what the rows add up to; one that is gone says zero. */
+function usageBreaches(rowsOf: RowsOf, bodyLength: (key: string) => number): string[] {
+  const sums = new Map<string, [bytes: number, tags: number]>()
+  const add = (repository: string, bytes: number, tags: number): void => {
+    const parts = repository.split('/')
+    for (let length = 0; length <= parts.length; length++) {
+      const prefix = parts.slice(0, length).join('/')
+      const [before, tagsBefore] = sums.get(prefix) ?? [0, 0]
+      sums.set(prefix, [before + bytes, tagsBefore + tags])
+    }
+  }
+  for (const key of withParts(rowsOf('r.b'), 2).keys()) {
+    const [repository = '', digest = ''] = key.split('!')
+    add(repository, Number(rowsOf('b').get(digest)?.split(' ')[0]), 0)
+  }
+  for (const key of rowsOf('r.m').keys()) {
+    add(key.split('!')[0] ?? '', bodyLength(`r!${key.replace('!', '!m!')}`), 0)
+  }
+  for (const key of rowsOf('r.t').keys()) add(key.split('!')[0] ?? '', 0, 1)
+  const expected = [...sums].filter(([, [bytes, tags]]) => bytes > 0 || tags > 0)
+  const texts = expected.map(([prefix, [bytes, tags]]) => `${prefix} = ${bytes} ${tags}`)
+  const counters = [...rowsOf('q')].map(([prefix, text]) => [`${prefix} = ${text}`, text] as const)
+  return difference('usage', new Map(counters), 'content', new Set(texts))
 }
 
 /** The rows whose keys have so many parts. */

@@ -1,6 +1,5 @@
 // What a metadata store must answer, in plain sets and maps: no leases by time, no indexes, no bytes.
 
-import type { Descriptor } from '../../src/oci/descriptor.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import type { RepositoryName } from '../../src/oci/name.ts'
 import type { Tag } from '../../src/oci/tag.ts'
@@ -12,48 +11,35 @@ import type {
   UploadProgress,
   UploadRecord,
 } from '../../src/storage/metadata/contract.ts'
-import type { TagMove } from '../../src/storage/metadata/tag-history.ts'
-
-export class RepositoryModel {
-  /** Leases; meaningful while not referenced. */
-  readonly links: Map<Digest, number> = new Map()
-  readonly manifests: Map<Digest, ManifestPut> = new Map()
-  readonly tags: Map<Tag, Digest> = new Map()
-  readonly moves: Map<Tag, TagMove[]> = new Map()
-
-  isReferenced(blob: Digest): boolean {
-    return [...this.manifests.values()].some(
-      ({ blobs, optionalBlobs }) => blobs.includes(blob) || optionalBlobs.includes(blob),
-    )
-  }
-
-  pointTag(tag: Tag, to: Digest | undefined, atMs: number): void {
-    const from = this.tags.get(tag)
-    if (from === to) return
-    if (to === undefined) this.tags.delete(tag)
-    else this.tags.set(tag, to)
-    const move = { ...(from ? { from } : {}), ...(to ? { to } : {}), atMs }
-    this.moves.set(tag, [move, ...(this.moves.get(tag) ?? [])])
-  }
-
-  referrers(subject: Digest): Descriptor[] {
-    return [...this.manifests.values()]
-      .filter((put) => put.subject === subject)
-      .map((put) => put.descriptor!)
-      .sort((a, b) => (a.digest < b.digest ? -1 : 1))
-  }
-}
+import type { Removal, RemovedManifest } from '../../src/storage/metadata/garbage.ts'
+import type {
+  ImmutableTag,
+  IsImmutable,
+  OverQuota,
+  Quota,
+  Usage,
+} from '../../src/storage/metadata/usage.ts'
+import { BlobModels } from './blob-models.ts'
+import { namedBlobs, RepositoryModel } from './repository-model.ts'
 
 export const conflict = 'conflict'
 
+/** A manifest that was deleted, and what of its contents was not there even then. */
+export interface RemovedModel {
+  readonly removed: RemovedManifest
+  readonly put: ManifestPut
+  readonly lacking: readonly Digest[]
+}
+
 export class MetadataModel {
-  readonly sizes: Map<Digest, number> = new Map()
+  readonly blobs: BlobModels = new BlobModels()
   readonly uploads: Map<UploadId, UploadRecord> = new Map()
-  readonly #repositories = new Map<RepositoryName, RepositoryModel>()
+  readonly removed: Map<string, RemovedModel> = new Map()
+  readonly repositories: Map<RepositoryName, RepositoryModel> = new Map()
 
   at(name: RepositoryName): RepositoryModel {
-    const found = this.#repositories.get(name) ?? new RepositoryModel()
-    this.#repositories.set(name, found)
+    const found = this.repositories.get(name) ?? new RepositoryModel()
+    this.repositories.set(name, found)
     return found
   }
 
@@ -62,7 +48,7 @@ export class MetadataModel {
     if (leaseUntilMs === undefined) return undefined
     const referenced = this.at(name).isReferenced(digest)
     return {
-      size: this.sizes.get(digest)!,
+      size: this.blobs.size(digest),
       referenced,
       leaseUntilMs: referenced ? 0 : leaseUntilMs,
     }
@@ -73,13 +59,33 @@ export class MetadataModel {
     digest: Digest,
     size: number,
     leaseUntilMs: number,
+    quotas: readonly Quota[],
     upload?: { readonly id: UploadId; readonly owner: string; readonly fence: number },
-  ): 'conflict' | undefined {
+  ): 'conflict' | 'linked' | 'busy' | OverQuota {
     if (upload && !this.#isHeld(upload.id, upload.owner, upload.fence)) return conflict
+    if (this.blobs.destroying.has(digest)) return 'busy'
+    const isNew = !this.blobs.sizes.has(digest)
+    this.blobs.sizes.set(digest, size)
+    const added = this.at(name).links.has(digest) ? 0 : size
+    const over = this.#overQuota(quotas, { bytes: added, tags: 0 })
+    if (over && isNew) this.blobs.unheld.set(digest, leaseUntilMs)
+    if (over) return over
     if (upload) this.uploads.delete(upload.id)
-    this.sizes.set(digest, size)
-    this.#hold(name, digest, leaseUntilMs)
-    return undefined
+    this.hold(name, digest, leaseUntilMs)
+    return 'linked'
+  }
+
+  /** Added up anew each time. */
+  usage(prefix: string): Usage {
+    let bytes = 0
+    let tags = 0
+    for (const [name, { links, manifests, tags: names }] of this.repositories) {
+      if (prefix !== '' && name !== prefix && !name.startsWith(`${prefix}/`)) continue
+      for (const digest of links.keys()) bytes += this.blobs.size(digest)
+      for (const put of manifests.values()) bytes += put.bytes.length
+      tags += names.size
+    }
+    return { bytes, tags }
   }
 
   mountBlob(
@@ -87,22 +93,44 @@ export class MetadataModel {
     target: RepositoryName,
     digest: Digest,
     leaseUntilMs: number,
-  ): boolean {
-    if (!this.at(source).links.has(digest)) return false
-    this.#hold(target, digest, leaseUntilMs)
-    return true
+    quotas: readonly Quota[],
+  ): 'mounted' | 'absent' | OverQuota {
+    if (!this.at(source).links.has(digest)) return 'absent'
+    const added = this.at(target).links.has(digest) ? 0 : this.blobs.size(digest)
+    const over = this.#overQuota(quotas, { bytes: added, tags: 0 })
+    if (over) return over
+    this.hold(target, digest, leaseUntilMs)
+    return 'mounted'
   }
 
-  unlinkBlob(name: RepositoryName, digest: Digest): 'removed' | 'absent' | 'referenced' {
+  renewLease(name: RepositoryName, digest: Digest, leaseUntilMs: number): boolean {
+    return this.mountBlob(name, name, digest, leaseUntilMs, []) === 'mounted'
+  }
+
+  unlinkBlob(
+    name: RepositoryName,
+    digest: Digest,
+    leaseUntilMs: number,
+  ): 'removed' | 'absent' | 'referenced' {
     const repository = this.at(name)
     if (!repository.links.has(digest)) return 'absent'
     if (repository.isReferenced(digest)) return 'referenced'
     repository.links.delete(digest)
+    if (!this.isHeld(digest)) this.blobs.unheld.set(digest, leaseUntilMs)
     return 'removed'
+  }
+
+  isHeld(digest: Digest): boolean {
+    return [...this.repositories.values()].some(({ links }) => links.has(digest))
   }
 
   putManifest(put: ManifestPut): ManifestPutResult {
     const repository = this.at(put.repository)
+    for (const tag of put.tags) {
+      const digest = repository.tags.get(tag)
+      const isMoved = digest !== undefined && digest !== put.digest
+      if (isMoved && put.isImmutable(tag)) return { kind: 'immutable', tag, digest }
+    }
     const missing = new Set<Digest>()
     for (const blob of put.allowMissingBlobs ? [] : put.blobs) {
       if (!repository.links.has(blob)) missing.add(blob)
@@ -111,8 +139,18 @@ export class MetadataModel {
       if (!repository.manifests.has(child)) missing.add(child)
     }
     if (missing.size > 0) return { kind: 'missing', digests: [...missing] }
-    if (!repository.manifests.has(put.digest)) repository.manifests.set(put.digest, put)
-    for (const tag of put.tags) repository.pointTag(tag, put.digest, put.nowMs)
+    const over = this.#overQuota(put.quotas, {
+      bytes: repository.manifests.has(put.digest) ? 0 : put.bytes.length,
+      tags: put.tags.filter((tag) => !repository.tags.has(tag)).length,
+    })
+    if (over) return over
+    if (!repository.manifests.has(put.digest)) repository.add(put)
+    else for (const each of [put.digest, ...put.children]) repository.use(each)
+    if (put.tags.length === 0) repository.awaited.set(put.digest, put.nowMs)
+    for (const tag of put.tags) {
+      if (repository.tags.get(tag) === put.digest) repository.pushes.set(tag, put.nowMs)
+      else repository.pointTag(tag, put.digest, put.nowMs)
+    }
     return { kind: 'stored' }
   }
 
@@ -121,26 +159,56 @@ export class MetadataModel {
     digest: Digest,
     nowMs: number,
     leaseUntilMs: number,
-  ): boolean {
+    isImmutable: IsImmutable,
+  ): 'removed' | 'absent' | ImmutableTag['kind'] {
     const repository = this.at(name)
     const put = repository.manifests.get(digest)
-    if (put === undefined) return false
+    if (put === undefined) return 'absent'
+    const needed = [...repository.tags].some(
+      ([tag, to]) => isImmutable(tag) && repository.needs(to, digest),
+    )
+    if (needed) return 'immutable'
+    this.removeRevision(name, put, { nowMs, leaseUntilMs })
+    return 'removed'
+  }
+
+  removeRevision(name: RepositoryName, put: ManifestPut, by: Removal): void {
+    const { nowMs, leaseUntilMs, run } = by
+    const { digest, mediaType, bytes, children } = put
+    const repository = this.at(name)
+    const tags = repository.tagsOf(digest)
+    this.removed.set(`${nowMs} ${digest} ${name}`, {
+      put,
+      lacking: [
+        ...namedBlobs(put).filter((blob) => !repository.links.has(blob)),
+        ...children.filter((child) => !repository.manifests.has(child)),
+      ],
+      removed: {
+        ...{ atMs: nowMs, repository: name, digest, mediaType, size: bytes.length, tags, children },
+        ...(run === undefined ? {} : { run }),
+      },
+    })
     repository.manifests.delete(digest)
+    repository.use(digest)
+    repository.pulls.delete(digest)
     for (const blob of [...put.blobs, ...put.optionalBlobs]) {
       if (repository.links.has(blob) && !repository.isReferenced(blob)) {
         repository.links.set(blob, leaseUntilMs)
       }
     }
-    for (const [tag, to] of [...repository.tags]) {
-      if (to === digest) repository.pointTag(tag, undefined, nowMs)
-    }
-    return true
+    for (const tag of tags) repository.pointTag(tag, undefined, nowMs)
   }
 
-  deleteTag(name: RepositoryName, tag: Tag, nowMs: number): boolean {
-    if (!this.at(name).tags.has(tag)) return false
+  deleteTag(
+    name: RepositoryName,
+    tag: Tag,
+    nowMs: number,
+    isImmutable: IsImmutable,
+  ): 'removed' | 'absent' | ImmutableTag['kind'] {
+    if (!this.at(name).tags.has(tag)) return 'absent'
+    if (isImmutable(tag)) return 'immutable'
     this.at(name).pointTag(tag, undefined, nowMs)
-    return true
+    return 'removed'
   }
 
   claimUpload(
@@ -176,11 +244,28 @@ export class MetadataModel {
     return record?.owner === owner && record.fence === fence
   }
 
-  #hold(name: RepositoryName, digest: Digest, leaseUntilMs: number): void {
+  #overQuota(quotas: readonly Quota[], added: Usage): OverQuota | undefined {
+    for (const { prefix, bytesMax, tagsMax } of quotas) {
+      const used = this.usage(prefix)
+      for (const [what, limit] of [
+        ['bytes', bytesMax],
+        ['tags', tagsMax],
+      ] as const) {
+        if (limit === undefined || added[what] === 0 || used[what] + added[what] <= limit) continue
+        return { kind: 'over-quota', prefix, what, limit, used: used[what], added: added[what] }
+      }
+    }
+    return undefined
+  }
+
+  /** The blob is there, and no longer condemned. */
+  hold(name: RepositoryName, digest: Digest, leaseUntilMs: number): void {
     const repository = this.at(name)
     const lease = repository.links.get(digest)
     const isLater =
       lease === undefined || (!repository.isReferenced(digest) && lease < leaseUntilMs)
     if (isLater) repository.links.set(digest, leaseUntilMs)
+    this.blobs.revive(digest)
+    this.blobs.unheld.delete(digest)
   }
 }

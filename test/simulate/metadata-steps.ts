@@ -1,28 +1,12 @@
 // One random operation of the metadata simulation, done on the store and on the model alike.
 
-import { StorageError } from '../../src/storage/error.ts'
+import type { RepositoryName } from '../../src/oci/name.ts'
 import type { ManifestPut } from '../../src/storage/metadata/contract.ts'
-import type { FullStore } from '../contract/metadata-store.ts'
-import { conflict, type MetadataModel } from './metadata-model.ts'
-import type { Dice, World } from './metadata-world.ts'
-
-export interface Step {
-  readonly what: string
-  /** Applied in the order in which the store was asked. */
-  readonly expected: unknown
-  readonly actual: Promise<unknown>
-}
-
-interface Scene {
-  readonly world: World
-  readonly dice: Dice
-  readonly model: MetadataModel
-  readonly store: FullStore
-  /** Grows with each step; stands for the time. */
-  readonly nowMs: number
-}
-
-type Operation = (scene: Scene) => Step
+import type { Quota } from '../../src/storage/metadata/usage.ts'
+import { maintaining } from './maintenance-steps.ts'
+import { conflict } from './metadata-model.ts'
+import type { Dice } from './metadata-world.ts'
+import { immutability, kindOf, type Operation, outcome, type Scene, type Step } from './step.ts'
 
 const owners = ['p1', 'p2']
 
@@ -32,12 +16,12 @@ const linkBlob: Operation = ({ world, dice, model, store, nowMs }) => {
   const size = world.blobs.indexOf(digest) * 10
   const leaseUntilMs = nowMs + dice.below(1000)
   const upload = dice.chance(0.3) ? holder({ world, dice, model }) : undefined
+  const quotas = quotasFor(dice, repository)
+  const blob = { repository, digest, size, leaseUntilMs, quotas }
   return {
     what: `link ${digest} in ${repository}`,
-    expected: model.linkBlob(repository, digest, size, leaseUntilMs, upload),
-    actual: outcome(
-      store.linkBlob({ repository, digest, size, leaseUntilMs, ...(upload ? { upload } : {}) }),
-    ),
+    expected: model.linkBlob(repository, digest, size, leaseUntilMs, quotas, upload),
+    actual: outcome(store.linkBlob(upload ? { ...blob, upload } : blob)),
   }
 }
 
@@ -46,10 +30,11 @@ const mountBlob: Operation = ({ world, dice, model, store, nowMs }) => {
   const target = dice.pick(world.repositories)
   const digest = dice.pick(world.blobs)
   const leaseUntilMs = nowMs + dice.below(1000)
+  const quotas = quotasFor(dice, target)
   return {
     what: `mount ${digest} from ${source} in ${target}`,
-    expected: model.mountBlob(source, target, digest, leaseUntilMs),
-    actual: outcome(store.mountBlob(source, target, digest, leaseUntilMs)),
+    expected: model.mountBlob(source, target, digest, leaseUntilMs, quotas),
+    actual: outcome(store.mountBlob(source, target, digest, leaseUntilMs, quotas)),
   }
 }
 
@@ -59,7 +44,7 @@ const renewLease: Operation = ({ world, dice, model, store, nowMs }) => {
   const leaseUntilMs = nowMs + dice.below(1000)
   return {
     what: `renew ${digest} in ${repository}`,
-    expected: model.mountBlob(repository, repository, digest, leaseUntilMs),
+    expected: model.renewLease(repository, digest, leaseUntilMs),
     actual: outcome(store.renewLease(repository, digest, leaseUntilMs)),
   }
 }
@@ -67,10 +52,11 @@ const renewLease: Operation = ({ world, dice, model, store, nowMs }) => {
 const unlinkBlob: Operation = ({ world, dice, model, store, nowMs }) => {
   const repository = dice.pick(world.repositories)
   const digest = dice.pick(world.blobs)
+  const leaseUntilMs = nowMs + dice.below(1000)
   return {
     what: `unlink ${digest} from ${repository}`,
-    expected: model.unlinkBlob(repository, digest),
-    actual: outcome(store.unlinkBlob(repository, digest, nowMs + dice.below(1000))),
+    expected: model.unlinkBlob(repository, digest, leaseUntilMs),
+    actual: outcome(store.unlinkBlob(repository, digest, leaseUntilMs)),
   }
 }
 
@@ -78,9 +64,12 @@ const putManifest: Operation = ({ world, dice, model, store, nowMs }) => {
   const { subject, ...blueprint } = dice.pick(world.manifests)
   const { digest, bytes, mediaType } = blueprint
   const annotations = { kind: mediaType }
+  const repository = dice.pick(world.repositories)
   const put: ManifestPut = {
     ...blueprint,
-    repository: dice.pick(world.repositories),
+    repository,
+    quotas: quotasFor(dice, repository),
+    isImmutable: immutability(dice),
     tags: dice.some(world.tags, 0.3),
     allowMissingBlobs: dice.chance(0.1),
     allowMissingChildren: dice.chance(0.1),
@@ -100,20 +89,24 @@ const deleteManifest: Operation = ({ world, dice, model, store, nowMs }) => {
   const repository = dice.pick(world.repositories)
   const { digest } = dice.pick(world.manifests)
   const leaseUntilMs = nowMs + dice.below(1000)
+  const isImmutable = immutability(dice)
   return {
     what: `delete ${digest} from ${repository}`,
-    expected: model.deleteManifest(repository, digest, nowMs, leaseUntilMs),
-    actual: outcome(store.deleteManifest(repository, digest, nowMs, leaseUntilMs)),
+    expected: model.deleteManifest(repository, digest, nowMs, leaseUntilMs, isImmutable),
+    actual: outcome(
+      store.deleteManifest(repository, digest, nowMs, leaseUntilMs, isImmutable).then(kindOf),
+    ),
   }
 }
 
 const deleteTag: Operation = ({ world, dice, model, store, nowMs }) => {
   const repository = dice.pick(world.repositories)
   const tag = dice.pick(world.tags)
+  const isImmutable = immutability(dice)
   return {
     what: `delete tag ${tag} from ${repository}`,
-    expected: model.deleteTag(repository, tag, nowMs),
-    actual: outcome(store.deleteTag(repository, tag, nowMs)),
+    expected: model.deleteTag(repository, tag, nowMs, isImmutable),
+    actual: outcome(store.deleteTag(repository, tag, nowMs, isImmutable).then(kindOf)),
   }
 }
 
@@ -181,11 +174,13 @@ const growing: readonly Operation[] = [
   ...[linkBlob, linkBlob, linkBlob, mountBlob, renewLease, unlinkBlob],
   ...[putManifest, putManifest, putManifest, putManifest, deleteManifest, deleteTag],
   ...sessions,
+  ...maintaining,
 ]
 const shrinking: readonly Operation[] = [
   ...[linkBlob, mountBlob, renewLease, unlinkBlob, unlinkBlob, unlinkBlob],
   ...[putManifest, deleteManifest, deleteManifest, deleteManifest, deleteManifest, deleteTag],
   ...sessions,
+  ...maintaining,
 ]
 
 /** Ask the store without waiting for it, and the model. */
@@ -205,12 +200,18 @@ function holder({ world, dice, model }: Pick<Scene, 'world' | 'dice' | 'model'>)
   return { id, owner, fence: (record?.fence ?? 0) + (dice.chance(0.2) ? -1 : 0) }
 }
 
-/** A conflict is an answer here; anything else that is thrown is a failure. */
-async function outcome(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    return await promise
-  } catch (error) {
-    if (error instanceof StorageError && error.kind === 'conflict') return conflict
-    throw error
-  }
+/** Mostly none; otherwise now roomy, now far below what is there, as if the configuration had changed. */
+function quotasFor(dice: Dice, repository: RepositoryName): Quota[] {
+  if (dice.chance(0.5)) return []
+  const parts = repository.split('/')
+  return parts.concat('').flatMap((_, length): Quota[] => {
+    if (dice.chance(0.5)) return []
+    return [
+      {
+        prefix: parts.slice(0, length).join('/'),
+        ...(dice.chance(0.8) ? { bytesMax: dice.below(20_000) } : {}),
+        ...(dice.chance(0.5) ? { tagsMax: dice.below(8) } : {}),
+      },
+    ]
+  })
 }

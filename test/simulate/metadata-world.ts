@@ -60,7 +60,9 @@ export class Dice {
 }
 
 export function makeWorld(dice: Dice): World {
-  const blobs = Array.from({ length: 6 }, (_, i) => digestOf(`blob ${i}`))
+  const blobs = Array.from({ length: 8 }, (_, i) => digestOf(`blob ${i}`))
+  // The others are what pushes leave behind that break off before their manifest.
+  const named = blobs.slice(0, 6)
   const manifests: Blueprint[] = []
   for (let i = 0; i < 8; i++) {
     const bytes = Buffer.from(`manifest ${i} `.repeat(1 + dice.below(400)))
@@ -69,8 +71,8 @@ export function makeWorld(dice: Dice): World {
       digest: digestOfBytes('sha256', bytes),
       bytes,
       mediaType: `application/x.kind-${i % 3}+json`,
-      blobs: i < 5 ? dice.some(blobs, 0.3) : [],
-      optionalBlobs: dice.some(blobs, 0.15),
+      blobs: i < 5 ? dice.some(named, 0.3) : [],
+      optionalBlobs: dice.some(named, 0.15),
       children: i < 5 ? [] : dice.some(earlier, 0.25),
       ...(dice.chance(0.5) ? { subject: dice.pick([...earlier, digestOf('nobody')]) } : {}),
     })

@@ -1,6 +1,7 @@
 // Answers for child processes that a test starts: each leads its own process group, is ready only
 // when it says so, and is killed with all its children when the test process ends.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 
@@ -135,6 +136,24 @@ export async function startDaemon<Ready>(options: DaemonOptions<Ready>): Promise
     return gone.finally(() => clearTimeout(timer))
   }
   return { ready, pid, log, exited: gone, stop, kill }
+}
+
+/** Start a daemon that is ready when it accepts connections on the unix socket at `path`. */
+export function startListening(
+  path: string,
+  command: string,
+  args: readonly string[],
+): Promise<Daemon<true>> {
+  const probe = (): Promise<true | undefined> =>
+    new Promise((resolve) => {
+      const socket = connect(path)
+      socket.once('error', () => resolve(undefined))
+      socket.once('connect', () => {
+        socket.destroy()
+        resolve(true)
+      })
+    })
+  return startDaemon({ command, args, probe })
 }
 
 async function fault(exited: Promise<Exit>): Promise<unknown> {

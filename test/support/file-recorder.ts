@@ -30,11 +30,35 @@ function isOurs(path: unknown): path is string {
   return typeof path === 'string' && (path === root || resolve(path).startsWith(`${root}/`))
 }
 
+type Describe = (args: readonly unknown[]) => FileOperation | undefined
+
+/** Record `name`, and the call that does the same at once. */
+function recordBoth(name: string, describe: Describe): void {
+  record(name, describe)
+  recordNow(`${name}Sync`, describe)
+}
+
+function recordNow(name: string, describe: Describe): void {
+  const original = target[name] as Call
+  target[name] = (...args) => {
+    const operation = describe(args)
+    if (!operation) return original(...args)
+    lastId += 1
+    const id = `${threadId}.${lastId}`
+    put({ at: 'begin', id, operation })
+    try {
+      const result = original(...args)
+      put({ at: 'end', id, ...(typeof result === 'number' ? { value: result } : {}) })
+      return result
+    } catch (error) {
+      put({ at: 'end', id, error: (error as NodeJS.ErrnoException).code ?? 'unknown' })
+      throw error
+    }
+  }
+}
+
 /** Record the call `name` where `describe` makes something of its arguments. */
-function record(
-  name: string,
-  describe: (args: readonly unknown[]) => FileOperation | undefined,
-): void {
+function record(name: string, describe: Describe): void {
   const original = target[name] as Call
   target[name] = (...args) => {
     const operation = describe(args)
@@ -84,11 +108,11 @@ function pathCall(
   return ([path]) => (isOurs(path) ? { kind, path } : undefined)
 }
 
-record('open', ([path, flags]) =>
+recordBoth('open', ([path, flags]) =>
   isOurs(path) ? { kind: 'open', path, flags: flagsOf(flags) } : undefined,
 )
-record('close', ([fd]) => ({ kind: 'close', fd: fd as number }))
-record('write', ([fd, data, from, length, position]) => {
+recordBoth('close', ([fd]) => ({ kind: 'close', fd: fd as number }))
+recordBoth('write', ([fd, data, from, length, position]) => {
   const bytes = data as Uint8Array
   const start = Number(from ?? 0)
   const part = bytes.subarray(start, start + Number(length ?? bytes.length))
@@ -119,10 +143,10 @@ record('mkdir', ([path, options]) => {
 })
 
 const changing = ['appendFile', 'copyFile', 'rename', 'rm', 'symlink', 'truncate', 'writeFile']
-const known = ['link', 'mkdir', 'open', 'rmdir', 'unlink']
+const known = ['link', 'mkdir', 'rmdir', 'unlink']
 for (const name of changing) refuse(name)
-for (const name of [...changing, ...known]) {
-  refuse(`${name}Sync`)
+for (const name of [...changing, ...known]) refuse(`${name}Sync`)
+for (const name of [...changing, ...known, 'open']) {
   refuse(name, fs.promises as unknown as Record<string, Call>)
 }
 syncBuiltinESMExports()

@@ -9,8 +9,9 @@ import type {
 } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose'
+import { importJWK, type JWK, SignJWT } from 'jose'
 import { Agent, request } from 'undici'
+import { freshKeyPair } from './fresh-key.ts'
 import type { Pki } from './pki.ts'
 
 /** What a token that a test signs shall be like; what is undefined is left out. */
@@ -35,6 +36,11 @@ export interface IdentityProvider {
   /** PEM file of the CA that its certificate is from. */
   readonly caFile: string
   readonly audience: string
+  /**
+   * Where tokens can be asked about, by the client `introspectionClient`. The answers are the test's own:
+   * oidc-provider refuses to tell of tokens that are JWTs, as `/token/introspection` shows.
+   */
+  readonly introspectionUrl: string
   /** Private, the one that signs. */
   readonly key: JWK
   /** Requests so far, by path. */
@@ -49,6 +55,8 @@ export interface IdentityProvider {
   rotate(options?: { readonly alg?: 'RS256' | 'ES256'; readonly keep?: boolean }): Promise<void>
   /** Answers that path, such as `/jwks`, in its stead; undefined: the provider does again. */
   answer(path: string, listener: RequestListener | undefined): void
+  /** From now on the endpoint says that the token does not count. */
+  revoke(token: string): void
   /** Nobody listens, and all connections end. */
   stop(): Promise<void>
   /** Listens again, on the same port. */
@@ -69,13 +77,19 @@ interface ProviderClass {
 // Not a literal, since the compiler would look for types.
 const packageName: string = 'oidc-provider'
 const client = { id: 'ci', secret: 'the secret of ci' }
+/** Both hold what HTTP Basic needs encoded, as RFC 6749 §2.3.1 has it. */
+export const introspectionClient: { readonly id: string; readonly secret: string } = {
+  id: 'registry:a',
+  secret: 'a secret + 100 %',
+}
 let keys = 0
 
 /** A private key with a `kid` that no other has. */
 export async function createKey(alg: 'RS256' | 'RS384' | 'ES256' | 'ES384'): Promise<JWK> {
-  const { privateKey } = await generateKeyPair(alg, { extractable: true })
+  const kind = alg.startsWith('RS') ? 'RSA-2048' : alg === 'ES256' ? 'P-256' : 'P-384'
+  const { privateKey } = freshKeyPair(kind)
   keys += 1
-  return { ...(await exportJWK(privateKey)), alg, use: 'sig', kid: `key-${keys}` }
+  return { ...(privateKey.export({ format: 'jwk' }) as JWK), alg, use: 'sig', kid: `key-${keys}` }
 }
 
 export async function startIdentityProvider(
@@ -97,6 +111,7 @@ class RunningProvider implements IdentityProvider {
   readonly #options: IdentityProviderOptions
   readonly #answers = new Map<string, RequestListener>()
   readonly #agent: Agent
+  readonly #revoked = new Set<string>()
   #server: PlainServer | undefined
   #port = 0
   #keys: readonly JWK[] = []
@@ -115,6 +130,10 @@ class RunningProvider implements IdentityProvider {
 
   get issuer(): string {
     return `https://localhost:${this.#port}`
+  }
+
+  get introspectionUrl(): string {
+    return `${this.issuer}/introspect`
   }
 
   get key(): JWK {
@@ -172,6 +191,10 @@ class RunningProvider implements IdentityProvider {
     else this.#answers.set(path, listener)
   }
 
+  revoke(token: string): void {
+    this.#revoked.add(token)
+  }
+
   async start(): Promise<void> {
     const { server, clientCa } = this.#pki
     const { wantsCertificate = false } = this.#options
@@ -205,8 +228,26 @@ class RunningProvider implements IdentityProvider {
     const path = new URL(incoming.url ?? '/', this.issuer).pathname
     this.requests.set(path, (this.requests.get(path) ?? 0) + 1)
     this.lastHeaders.set(path, incoming.headers)
-    const listener = this.#answers.get(path) ?? this.#listener
+    const own = path === '/introspect' ? this.#introspect : this.#listener
+    const listener = this.#answers.get(path) ?? own
     listener(incoming, response as Parameters<RequestListener>[1])
+  }
+
+  readonly #introspect: RequestListener = (incoming, response) => {
+    const { id, secret } = introspectionClient
+    const login = [id, secret].map((text) => encodeURIComponent(text).replaceAll('%20', '+'))
+    const expected = `Basic ${Buffer.from(login.join(':')).toString('base64')}`
+    if (incoming.method !== 'POST' || incoming.headers.authorization !== expected) {
+      response.writeHead(401).end()
+      return
+    }
+    const chunks: Buffer[] = []
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+    incoming.on('end', () => {
+      const form = new URLSearchParams(Buffer.concat(chunks).toString())
+      const active = !this.#revoked.has(form.get('token') ?? '')
+      response.end(JSON.stringify(active ? { active, sub: 'build' } : { active }))
+    })
   }
 
   #configuration(alg: 'RS256' | 'ES256'): object {
@@ -229,6 +270,7 @@ class RunningProvider implements IdentityProvider {
       features: {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },
+        introspection: { enabled: true },
         resourceIndicators: {
           enabled: true,
           getResourceServerInfo: () => ({

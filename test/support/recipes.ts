@@ -1,6 +1,7 @@
 // Answers for the commands that a page of the documentation tells people to type.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { blocksOf } from './page.ts'
 import { projectRoot } from './server.ts'
 
 /** The scripts of a page's second-level sections, by heading; '' is what stands before them. */
@@ -9,8 +10,7 @@ export async function recipesOf(page: string): Promise<ReadonlyMap<string, strin
   const scripts = new Map<string, string>()
   for (const section of text.split(/^(?=## )/m)) {
     const heading = /^## (.+)$/m.exec(section)?.[1] ?? ''
-    const blocks = [...section.matchAll(/^```bash\n(.*?)^```$/gms)].map((match) => match[1])
-    scripts.set(heading, blocks.join(''))
+    scripts.set(heading, blocksOf(section, 'bash').join(''))
   }
   return scripts
 }

@@ -27,6 +27,8 @@ export interface ServerOptions {
   /** Who owns the configuration and may write beside it, for a `wrap` that becomes another user. */
   readonly owner?: { readonly uid: number; readonly gid: number }
   readonly readyTimeoutMs?: number
+  /** `health.check_host`; default false. */
+  readonly checksHost?: boolean
 }
 
 /** One listening socket, as the product's log tells it; a unix socket has port 0. */
@@ -48,6 +50,8 @@ export interface Server {
   /** The product's own process, not that of a `wrap`. */
   readonly pid: number
   readonly rootDir: string
+  /** Its `-c` file that counts last: `base` where there is no `toml`. */
+  readonly configFile: string
   readonly log: string[]
   readonly exited: Promise<Exit>
   /** SIGTERM; SIGKILL when it has not ended after 15 s, which shows as `code: null`. */
@@ -119,7 +123,10 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const rootDir = options.rootDir ?? join(workDir, 'data')
   const baseFile = join(workDir, 'base.toml')
   await writeFile(baseFile, options.base ?? baseConfig(rootDir, options.listeners))
-  const configArgs = ['-c', baseFile]
+  // A look at the machine at each start would cost the tests more than the starts themselves.
+  const quietFile = join(workDir, 'quiet.toml')
+  await writeFile(quietFile, `[health]\ncheck_host = ${options.checksHost === true}\n`)
+  const configArgs = ['-c', quietFile, '-c', baseFile]
   if (options.toml !== undefined) {
     const extraFile = join(workDir, 'extra.toml')
     await writeFile(extraFile, options.toml)
@@ -151,7 +158,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const host = `127.0.0.1:${port}`
   const url = `${tls ? 'https' : 'http'}://${host}`
   const { log, kill } = daemon
-  return { url, host, port, listeners, pid, rootDir, log, exited, stop, kill }
+  const configFile = configArgs.at(-1) ?? baseFile
+  return { url, host, port, listeners, pid, rootDir, configFile, log, exited, stop, kill }
 }
 
 function signalIfAlive(pid: number): void {

@@ -22,7 +22,10 @@ export async function startTap(port: number): Promise<Tap> {
   const seen: Tapped[] = []
   const server = createServer((incoming, outgoing) => {
     const { method = '', url: path = '', headers } = incoming
-    const upstream = request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
+    // A connection of its own each time: one that the registry ends while it idles would look like
+    // a failure of the request.
+    const to = { host: '127.0.0.1', port, agent: false as const }
+    const upstream = request({ ...to, method, path, headers }, (answer) => {
       const status = answer.statusCode ?? 0
       const contentType = answer.headers['content-type']
       seen.push({ method, path, range: headers.range, status, contentType })

@@ -9,10 +9,13 @@ import { needsPrivateHostAnd, openPrivateHost, type PrivateHost } from '../suppo
 import { projectRoot, type ServerOptions, startServer } from '../support/server.ts'
 import { stopServer, tlsTable, usePki } from '../support/tls-server.ts'
 
+const folder = join(projectRoot, 'systemd')
 const nobody = { uid: 65_534, gid: 65_534 }
 
-async function settingsOf(file: string): Promise<ReadonlyMap<string, string>> {
-  const text = await readFile(join(projectRoot, 'systemd', file), 'utf8')
+/** Of the service, with the drop-in that holds its hardening. */
+async function settings(): Promise<ReadonlyMap<string, string>> {
+  const files = ['keelson.service', 'hardening.conf'].map((name) => join(folder, name))
+  const text = (await Promise.all(files.map((file) => readFile(file, 'utf8')))).join('\n')
   return new Map(
     [...text.matchAll(/^(\w+)=(.*)$/gm)].map(([, key = '', value = '']) => [key, value]),
   )
@@ -25,7 +28,7 @@ function capabilities(list: string): string {
 }
 
 test('the unit reloads by SIGHUP', async () => {
-  const unit = await settingsOf('keelson.service')
+  const unit = await settings()
   assert.equal(unit.get('ExecReload'), '/bin/kill -HUP $MAINPID')
   assert.notEqual(unit.get('User'), 'root')
   assert.equal(unit.get('NoNewPrivileges'), 'yes')
@@ -63,7 +66,7 @@ describe('the unit’s user', needsPrivateHostAnd('openssl', 'setpriv', 'curl', 
 
   for (const transport of ['uws', 'node']) {
     test(`serves on port 443 (${transport})`, async () => {
-      const unit = await settingsOf('keelson.service')
+      const unit = await settings()
       const ambient = unit.get('AmbientCapabilities') ?? ''
       const bounding = unit.get('CapabilityBoundingSet') ?? ''
       const server = await startServer(asUser(ambient, bounding, transport))

@@ -1,5 +1,6 @@
 // What authentication knows of OpenID Connect: tokens of a provider go in, identities come out.
 
+import type { Secret } from '../../config/secret.ts'
 import type { Identity } from '../identity.ts'
 
 /** The algorithms that a configuration may allow; `none` and HMAC are never among them. */
@@ -30,12 +31,20 @@ export interface OidcConfig {
   /** PEM, both or neither. */
   readonly clientCertificate: string | undefined
   readonly clientPrivateKey: string | undefined
+  readonly clientPrivateKeyPassphrase: Secret | undefined
   /** Its content goes to the issuer's origin, and to no other, as a bearer token. */
   readonly bearerTokenFile: string | undefined
   /** Undefined: `preferred_username`, else `sub`. */
   readonly usernameClaim: string | undefined
   /** Undefined: no groups. */
   readonly groupsClaim: string | undefined
+  /** Asked of each token whether it still counts; undefined: nobody is. Source: RFC 7662. */
+  readonly introspectionUrl: string | undefined
+  /** Shown there by HTTP Basic, both or neither. */
+  readonly introspectionClientId: string | undefined
+  readonly introspectionClientSecret: Secret | undefined
+  /** How long its answer is believed. */
+  readonly introspectionTtlMs: number
 }
 
 /** Why a token was refused: for the audit log, never for the client. */
@@ -54,6 +63,8 @@ export type TokenProblem =
   | 'unknown-key'
   | 'unfit-key'
   | 'signature'
+  /** The provider says that it does not count any more. */
+  | 'inactive'
 
 /** The `cause` of an UNAUTHORIZED of `verify`. */
 export class TokenRefusal extends Error {
@@ -74,6 +85,8 @@ export interface VerifiedOidc {
   readonly identity: Identity
   /** `exp`, wall clock, in ms since the epoch, without tolerance. */
   readonly expiresAtMs: number
+  /** For how long that may be taken for granted, in ms; undefined: until it expires. */
+  readonly goodForMs: number | undefined
   /** `jti`. */
   readonly tokenId: string | undefined
 }
@@ -90,6 +103,9 @@ export interface OidcProviderStatus {
   readonly failedRefreshes: number
   /** By how much at least its clock was ahead of ours at the last refresh; undefined where it told no time. */
   readonly clockOffsetMs: number | undefined
+  /** Tokens that the provider was asked about, and how often it gave no answer that could be used. */
+  readonly introspections: number
+  readonly failedIntrospections: number
 }
 
 export interface OidcStatus {

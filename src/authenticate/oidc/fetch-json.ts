@@ -1,6 +1,7 @@
 // One JSON document over HTTP, from a server that may hang, ramble or send us elsewhere.
 
 import { Agent, request } from 'undici'
+import { isLoopbackHost } from '../../http/loopback.ts'
 import { parseStrictJson } from '../../oci/strict-json.ts'
 
 /** What the connections of one refresh have in common. */
@@ -13,16 +14,22 @@ export interface Session {
   readonly bearer: { readonly token: string; readonly origin: string } | undefined
 }
 
-export interface SessionOptions {
+export interface AgentOptions {
   readonly timeoutMs: number
-  readonly abort: AbortController
-  readonly bearer: Session['bearer']
-  /** PEM each. */
+  /** To one origin, at a time. */
+  readonly connections: number
+  /** PEM each; the passphrase is the key's. */
   readonly tls: {
     readonly ca: string | undefined
     readonly cert: string | undefined
     readonly key: string | undefined
+    readonly passphrase: string | undefined
   }
+}
+
+export interface SessionOptions extends Omit<AgentOptions, 'connections'> {
+  readonly abort: AbortController
+  readonly bearer: Session['bearer']
 }
 
 export interface Fetched {
@@ -35,7 +42,6 @@ const bodyBytesMax = 512 * 1024
 const redirectsMax = 3
 const depthMax = 16
 const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
 // Kubernetes answers 406 where its own type of key sets is not asked for; and a body that is packed could
 // unpack to any size.
@@ -46,21 +52,27 @@ const asks = {
 } as const
 
 /** The caller ends it by `agent.destroy()`. */
-export function openSession({ timeoutMs, abort, bearer, tls }: SessionOptions): Session {
-  const { ca, cert, key } = tls
-  const agent = new Agent({
+export function openSession({ abort, bearer, ...options }: SessionOptions): Session {
+  const agent = openAgent({ ...options, connections: 1 })
+  return { agent, timeoutMs: options.timeoutMs, abort, bearer }
+}
+
+/** Connections to a provider. The caller ends them. */
+export function openAgent({ timeoutMs, connections, tls }: AgentOptions): Agent {
+  const { ca, cert, key, passphrase } = tls
+  return new Agent({
     connect: {
       timeout: timeoutMs,
       ...(ca === undefined ? {} : { ca }),
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
+      ...(passphrase === undefined ? {} : { passphrase }),
     },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
-    connections: 1,
+    connections,
     pipelining: 1,
   })
-  return { agent, timeoutMs, abort, bearer }
 }
 
 /**
@@ -71,7 +83,7 @@ export function parseProviderUrl(text: string): URL {
   if (!URL.canParse(text)) throw new Error(`expected a URL; found ${JSON.stringify(text)}`)
   const url = new URL(text)
   const isSafe =
-    url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname))
+    url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackHost(url.hostname))
   if (!isSafe) throw new Error(`expected an https URL; found ${url.origin}`)
   if (url.username !== '' || url.password !== '') throw new Error('expected a URL without a user')
   return url
@@ -124,16 +136,25 @@ async function fetchOnce(session: Session, url: URL): Promise<Fetched | URL> {
     }
     throw new Error(`${url.href} answers ${statusCode}`)
   }
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.byteLength
-    if (size > bodyBytesMax) throw new Error(`${url.href} sends more than ${bodyBytesMax} bytes`)
-    chunks.push(chunk)
-  }
-  const parsed = parseStrictJson(Buffer.concat(chunks), { depthMax })
+  const parsed = parseStrictJson(await readBody(body, url, bodyBytesMax), { depthMax })
   if (!parsed.ok) throw new Error(`the answer of ${url.href} ${parsed.reason}`)
   return { value: parsed.value, serverNowMs: serverNow(got['date'], got['age']) }
+}
+
+/** All of an answer. Errors: an Error where it is longer than `bytesMax`. */
+export async function readBody(
+  body: AsyncIterable<Buffer>,
+  url: URL,
+  bytesMax: number,
+): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.byteLength
+    if (size > bytesMax) throw new Error(`${url.href} sends more than ${bytesMax} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 // A cache on the way passes an old date on, and says how old.

@@ -58,7 +58,7 @@ async function connect(config: OidcConfig, abort: AbortController): Promise<Sess
     timeoutMs: config.httpTimeoutMs,
     abort,
     bearer: token === undefined ? undefined : { token: token.trim(), origin },
-    tls: { ca, cert, key },
+    tls: { ca, cert, key, passphrase: config.clientPrivateKeyPassphrase?.reveal() },
   })
 }
 

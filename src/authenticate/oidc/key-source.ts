@@ -3,7 +3,12 @@
 import type { OidcConfig, OidcLog, OidcProviderStatus, SignatureAlgorithm } from './contract.ts'
 import { type FetchedKeys, fetchKeys } from './fetch-keys.ts'
 import type { KeySet, UsableKey } from './key-set.ts'
-import { refuse, unavailable } from './refusal.ts'
+import { reasonOf, refuse, unavailable } from './refusal.ts'
+
+export type KeySourceStatus = Omit<
+  OidcProviderStatus,
+  'name' | 'introspections' | 'failedIntrospections'
+>
 
 export interface KeySourceOptions {
   readonly config: OidcConfig
@@ -64,10 +69,11 @@ export class KeySource {
     if (found !== undefined) return found
     // While the issuer cannot be asked, nobody knows whether the key is one of its own.
     if (isCurrent() && this.#isLastOk === true) throw refuse('unknown-key', provider)
-    throw unavailable(provider, this.#nextAtMs - this.#options.elapsed())
+    const reason = `there is no current key set of the identity provider ${provider}`
+    throw unavailable(reason, this.#nextAtMs - this.#options.elapsed())
   }
 
-  status(): Omit<OidcProviderStatus, 'name'> {
+  status(): KeySourceStatus {
     const keySet = this.#keySet
     return {
       keys: keySet?.size ?? 0,
@@ -163,10 +169,4 @@ export class KeySource {
     this.#timer = setTimeout(() => void this.#refresh(), delayMs)
     this.#timer.unref()
   }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { cause } = error
-  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
 }

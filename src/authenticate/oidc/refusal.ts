@@ -17,11 +17,18 @@ export function refuse(problem: TokenProblem, provider: string | undefined): Oci
   })
 }
 
-/** 503. Units: `retryAfterMs` in ms. */
-export function unavailable(provider: string, retryAfterMs: number): OciError {
+/** 503; `reason` is for the log. Units: `retryAfterMs` in ms. */
+export function unavailable(reason: string, retryAfterMs: number): OciError {
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000))
   return new OciError('UNAVAILABLE', {
     headers: [['Retry-After', String(seconds)]],
-    cause: new Error(`there is no current key set of the identity provider ${provider}`),
+    cause: new Error(reason),
   })
+}
+
+/** Of an error of a request: its own text, and what is behind it. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { cause } = error
+  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
 }

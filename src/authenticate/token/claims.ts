@@ -10,6 +10,13 @@ export type TokenBearer =
   /** A user with a password. */
   | { readonly kind: 'user'; readonly username: string; readonly version: string }
   | { readonly kind: 'api-key'; readonly id: string; readonly username: string }
+  /** A user of the directory `ldap:<name>`, with the groups of the login. */
+  | {
+      readonly kind: 'ldap'
+      readonly id: string
+      readonly username: string
+      readonly groups: readonly string[]
+    }
   | {
       readonly kind: 'oidc'
       readonly username: string
@@ -27,16 +34,18 @@ export interface TokenContents {
   readonly scopes: readonly Scope[]
   readonly bearer: TokenBearer
   readonly revision: number
+  /** The store that counts the revision; undefined where a token does not say, of an older build. */
+  readonly origin: string | undefined
   /** SHA-256 of the client certificate that it is bound to, in lower-case hexadecimal. */
   readonly certificateSha256: string | undefined
 }
 
 /**
  * Source: distribution docs/content/spec/auth/jwt.md; RFC 8705 §3.1 for `cnf`. `keelson` is ours: the
- * bearer, and the revision of the revocations that the issuer knew.
+ * bearer, and the revision of the revocations that the issuer knew, with the store that counts it.
  */
 export function claimsOf(contents: TokenContents): Readonly<Record<string, unknown>> {
-  const { service, issuedAt, bearer, revision, certificateSha256 } = contents
+  const { service, issuedAt, bearer, revision, origin, certificateSha256 } = contents
   const { username, ...rest } = { username: '', ...bearer }
   return {
     iss: service,
@@ -50,7 +59,7 @@ export function claimsOf(contents: TokenContents): Readonly<Record<string, unkno
     ...(certificateSha256 === undefined
       ? {}
       : { cnf: { 'x5t#S256': Buffer.from(certificateSha256, 'hex').toString('base64url') } }),
-    keelson: { ...rest, rev: revision },
+    keelson: { ...rest, rev: revision, ...(origin === undefined ? {} : { origin }) },
   }
 }
 
@@ -60,8 +69,8 @@ export function accessOf(scope: Scope): {
   readonly name: string
   readonly actions: readonly string[]
 } {
-  return scope.type === 'catalog'
-    ? { type: 'registry', name: 'catalog', actions: ['*'] }
+  return scope.type !== 'repository'
+    ? { type: 'registry', name: scope.type, actions: ['*'] }
     : { type: 'repository', name: targetText(scope.target), actions: scope.actions }
 }
 
@@ -82,9 +91,10 @@ export function readClaims(claims: unknown, service: string): TokenContents | To
   const scopes = readAccess(access)
   const certificateSha256 = readConfirmation(cnf)
   const bearer = typeof sub === 'string' && isObject(keelson) && readBearer(sub, keelson)
-  const revision = isObject(keelson) ? keelson['rev'] : undefined
+  const { rev: revision, origin } = isObject(keelson) ? keelson : {}
   if (scopes === undefined || certificateSha256 === null || !bearer) return 'unfit-claim'
   if (typeof revision !== 'number' || !Number.isSafeInteger(revision)) return 'unfit-claim'
+  if (origin !== undefined && typeof origin !== 'string') return 'unfit-claim'
   return {
     service,
     tokenId: jti,
@@ -93,6 +103,7 @@ export function readClaims(claims: unknown, service: string): TokenContents | To
     scopes,
     bearer,
     revision,
+    origin,
     certificateSha256,
   }
 }
@@ -130,9 +141,10 @@ function readBearer(
   if (username === '') return undefined
   if (kind === 'user' && typeof version === 'string') return { kind, username, version }
   if (kind === 'api-key' && typeof id === 'string') return { kind, id, username }
-  if (kind !== 'oidc' || typeof provider !== 'string' || !isObject(claims)) return undefined
   const isList = Array.isArray(groups) && groups.length <= groupsMax
   if (!isList || !groups.every((group) => typeof group === 'string')) return undefined
+  if (kind === 'ldap' && typeof id === 'string') return { kind, id, username, groups }
+  if (kind !== 'oidc' || typeof provider !== 'string' || !isObject(claims)) return undefined
   return { kind, username, groups, provider, claims }
 }
 

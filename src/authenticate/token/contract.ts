@@ -93,6 +93,8 @@ export interface UserRevocation {
 export interface TokenSnapshot {
   /** Grows with every change; tokens carry that of their issuance. */
   readonly revision: number
+  /** Names the store that counts the revisions; undefined without a token service. */
+  readonly origin: string | undefined
   /** By the SHA-256 of their text; no revoked one is among them. */
   readonly apiKeys: ReadonlyMap<string, ActiveApiKey>
   readonly apiKeysById: ReadonlyMap<string, ActiveApiKey>
@@ -126,6 +128,7 @@ export interface KnownUser {
 /** Who may be behind a token at this moment, by the configuration. */
 export interface UserDirectory {
   find(username: string): KnownUser | undefined
+  /** An OIDC provider by its name, or an LDAP directory by `ldap:` and its name. */
   hasProvider(name: string): boolean
 }
 
@@ -143,6 +146,8 @@ export interface VerifiedToken {
   readonly certificateSha256: string | undefined
   /** Of the state when it was issued; Infinity for an API key, which is looked up itself. */
   readonly revision: number
+  /** Of the state that counts the revision; undefined: this one. */
+  readonly origin: string | undefined
   readonly issuedAtMs: number
 }
 

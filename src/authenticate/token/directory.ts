@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import type { BasicUser } from '../basic.ts'
 import type { KnownUser, UserDirectory } from './contract.ts'
 
-/** `providers`: the names of the OIDC providers. */
+/** `providers`: the names of the OIDC providers, and of the LDAP directories with `ldap:` before them. */
 export function createUserDirectory(
   users: readonly BasicUser[],
   providers: ReadonlySet<string>,

@@ -14,6 +14,7 @@ import {
   type TokenProblem,
   type TokenState,
   type UserDirectory,
+  type UserRevocation,
   type VerifiedToken,
 } from './contract.ts'
 import { readToken, saysRegistryToken, tokenAlgorithm } from './jwt.ts'
@@ -39,6 +40,8 @@ export interface RegistryTokensOptions {
 
 // Other hosts of the same service may be ahead by so much.
 const clockSkewMs = 30_000
+// What another host issued so shortly after a revocation, it may have issued before it heard of it.
+const heardWithinMs = 5_000
 
 export function createRegistryTokens(options: RegistryTokensOptions): RegistryTokens {
   return new Tokens(options)
@@ -71,7 +74,7 @@ class Tokens implements RegistryTokens {
     certificate: ClientCertificate | undefined,
   ): TokenProblem | undefined {
     const { apiKeyId, certificateSha256, identity, tokenId } = verified
-    const { apiKeysById, revokedTokens, revokedUsers } = this.#options.state.current
+    const { apiKeysById, origin, revokedTokens, revokedUsers } = this.#options.state.current
     const now = this.#options.now()
     if (verified.expiresAtMs <= now) return 'expired'
     if (apiKeyId !== undefined) {
@@ -81,11 +84,7 @@ class Tokens implements RegistryTokens {
     }
     if (revokedTokens.has(tokenId)) return 'revoked'
     const revocation = identity.username === null ? undefined : revokedUsers.get(identity.username)
-    // The revision is exact; the time catches what a store of an older day, restored, cannot tell.
-    const isRevoked =
-      revocation !== undefined &&
-      (revocation.revision > verified.revision || verified.issuedAtMs + 1000 <= revocation.atMs)
-    if (isRevoked) return 'revoked'
+    if (revocation !== undefined && isBefore(verified, revocation, origin)) return 'revoked'
     const isBound = certificateSha256 !== undefined
     if (isBound && certificate?.fingerprintSha256 !== certificateSha256) return 'wrong-certificate'
     return undefined
@@ -114,6 +113,7 @@ class Tokens implements RegistryTokens {
       apiKeyId: tokenId,
       certificateSha256: undefined,
       revision: Number.POSITIVE_INFINITY,
+      origin: undefined,
       issuedAtMs: Number.POSITIVE_INFINITY,
     }
   }
@@ -142,6 +142,7 @@ class Tokens implements RegistryTokens {
       apiKeyId: bearer.kind === 'api-key' ? bearer.id : undefined,
       certificateSha256: contents.certificateSha256,
       revision: contents.revision,
+      origin: contents.origin,
       issuedAtMs: contents.issuedAt * 1000,
     }
   }
@@ -166,6 +167,12 @@ class Tokens implements RegistryTokens {
       case 'api-key': {
         const key = state.current.apiKeysById.get(bearer.id)
         return key === undefined ? 'revoked' : (this.#partOfKey(key) ?? 'unknown-user')
+      }
+      case 'ldap': {
+        const { id, username, groups } = bearer
+        if (!directory.hasProvider(id)) return 'unknown-provider'
+        // The name may have become that of a user of the configuration.
+        return directory.find(username) === undefined ? { id, username, groups } : 'unknown-user'
       }
       case 'oidc': {
         const { username, groups, provider: providerName, claims } = bearer
@@ -192,6 +199,18 @@ class Tokens implements RegistryTokens {
     await state.refresh()
     return find(state.current)
   }
+}
+
+function isBefore(
+  { revision, origin, issuedAtMs }: VerifiedToken,
+  revocation: UserRevocation,
+  ownOrigin: string | undefined,
+): boolean {
+  // Another store counts revisions of its own: its tokens are told by the time alone.
+  const isOwn = origin === undefined || origin === ownOrigin
+  if (!isOwn) return issuedAtMs < revocation.atMs + heardWithinMs
+  // The revision is exact; the time catches what a store of an older day, restored, cannot tell.
+  return revocation.revision > revision || issuedAtMs + 1000 <= revocation.atMs
 }
 
 function partOfUser({ id, username, groups }: KnownUser): Partial<Identity> {

@@ -2,7 +2,13 @@
 
 import { OciError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/name.ts'
-import { type Scope, type ScopeAction, scopeText, targetHolds } from '../../oci/scope.ts'
+import {
+  type RegistryScope,
+  type Scope,
+  type ScopeAction,
+  scopeText,
+  targetHolds,
+} from '../../oci/scope.ts'
 import type { Action, ActionKind } from '../../route/action.ts'
 import { challenge } from '../challenge.ts'
 import type { Identity } from '../identity.ts'
@@ -12,6 +18,9 @@ import { InsufficientScope } from './contract.ts'
 const needed = {
   'get-api-version': undefined,
   'get-token': undefined,
+  healthz: undefined,
+  readyz: undefined,
+  metrics: 'metrics',
   'list-catalog': 'catalog',
   'list-tags': 'pull',
   'get-referrers': 'pull',
@@ -26,14 +35,14 @@ const needed = {
   'cancel-upload': 'push',
   'delete-manifest': 'delete',
   'delete-blob': 'delete',
-} as const satisfies Readonly<Record<ActionKind, ScopeAction | 'catalog' | undefined>>
+} as const satisfies Readonly<Record<ActionKind, ScopeAction | RegistryScope | undefined>>
 
 /** Pure; `scopes` of null narrow nothing. The source of a mount is an action of its own. */
 export function scopeAllows(scopes: readonly Scope[] | null, action: Action): boolean {
   if (scopes === null) return true
   const need = needed[action.kind]
   if (need === undefined) return true
-  if (need === 'catalog') return scopes.some(({ type }) => type === 'catalog')
+  if (need === 'catalog' || need === 'metrics') return scopes.some(({ type }) => type === need)
   return 'repository' in action && scopes.some((scope) => holds(scope, action.repository, need))
 }
 
@@ -72,7 +81,7 @@ export function holds(scope: Scope, repository: RepositoryName, action: ScopeAct
 export function scopeFor(action: Action): string | undefined {
   const need = needed[action.kind]
   if (need === undefined) return undefined
-  if (need === 'catalog') return scopeText({ type: 'catalog' })
+  if (need === 'catalog' || need === 'metrics') return scopeText({ type: need })
   if (!('repository' in action)) return undefined
   const actions: readonly ScopeAction[] = need === 'push' ? ['pull', 'push'] : [need]
   const own = repositoryScope(action.repository, actions)

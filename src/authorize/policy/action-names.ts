@@ -3,7 +3,7 @@
 import type { ASTNode } from '@marcbachmann/cel-js'
 import { pathOf } from './path.ts'
 import { hint, Refusal } from './refusal.ts'
-import { knownActions } from './variables.ts'
+import { knownActions, variables } from './variables.ts'
 
 /** Errors: Refusal at the first literal that `request.action` is compared with and cannot be. */
 export function checkActionNames(node: ASTNode): void {
@@ -55,7 +55,7 @@ function checkActionPart(node: ASTNode): void {
 
 function isAction(node: ASTNode): boolean {
   const isSelection = node.op === '.' || node.op === '[]'
-  return isSelection && pathOf(node, [])?.name === 'request.action'
+  return isSelection && pathOf(node, [], variables)?.name === 'request.action'
 }
 
 function elements(node: ASTNode): readonly ASTNode[] {

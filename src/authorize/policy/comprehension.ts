@@ -4,18 +4,18 @@ import { type Evaluate, type Frame, isAbsorbable, type RuleFault } from './frame
 import { listOf } from './operators.ts'
 import { isMap, keysOf, typeName } from './value.ts'
 
-export interface Comprehension {
+export interface Comprehension<About> {
   /** What it goes through. */
-  readonly range: Evaluate
+  readonly range: Evaluate<About>
   /** Where the variable's value is put. */
   readonly slot: number
   /** One or two expressions of the variable. */
-  readonly bodies: readonly [Evaluate, (Evaluate | undefined)?]
+  readonly bodies: readonly [Evaluate<About>, (Evaluate<About> | undefined)?]
   /** Work of one round, in units. */
   readonly work: number
 }
 
-type Build = (comprehension: Comprehension) => Evaluate
+type Build = <About>(comprehension: Comprehension<About>) => Evaluate<About>
 
 /** By name and number of arguments, the variable counted. */
 export const comprehensions: Readonly<Record<string, Build>> = {
@@ -59,7 +59,7 @@ export function truth(value: unknown, frame: Frame): boolean {
 }
 
 // One element that decides is enough, whatever failed for others. Source: CEL spec "Macros".
-function quantifier(parts: Comprehension, decisive: boolean): Evaluate {
+function quantifier<About>(parts: Comprehension<About>, decisive: boolean): Evaluate<About> {
   const { range, slot, work } = parts
   const [body] = parts.bodies
   return (frame) => {
@@ -79,7 +79,11 @@ function quantifier(parts: Comprehension, decisive: boolean): Evaluate {
   }
 }
 
-function forEach(parts: Comprehension, frame: Frame, visit: (item: unknown) => void): void {
+function forEach<About>(
+  parts: Comprehension<About>,
+  frame: Frame<About>,
+  visit: (item: unknown) => void,
+): void {
   for (const item of itemsOf(parts.range(frame), frame)) {
     frame.charge(parts.work)
     frame.slots[parts.slot] = item

@@ -1,7 +1,7 @@
 // Policies + who asks for what → allowed or not, with every step that led there.
 
-import type { RepositoryName } from '../../oci/name.ts'
 import type { Action } from '../../route/action.ts'
+import { matching } from '../prefixes.ts'
 import type { CompiledPolicies, CompiledPolicy, CompiledRule } from './compile.ts'
 import { Frame, RuleFault, type Subject } from './frame.ts'
 import { typeName } from './value.ts'
@@ -59,21 +59,7 @@ export function policiesFor(
 ): readonly CompiledPolicy[] {
   if (global === undefined) return []
   if (repositories.size === 0 || !('repository' in action)) return [global]
-  return [global, ...narrowing(repositories, action.repository)]
-}
-
-function narrowing(
-  repositories: CompiledPolicies['repositories'],
-  name: RepositoryName,
-): readonly CompiledPolicy[] {
-  const found: CompiledPolicy[] = []
-  // Whole components: `prod` holds `prod/app`, and not `production`.
-  for (let end = name.indexOf('/'); end !== -1; end = name.indexOf('/', end + 1)) {
-    const policy = repositories.get(name.slice(0, end))
-    if (policy !== undefined) found.push(policy)
-  }
-  const own = repositories.get(name)
-  return own === undefined ? found : [...found, own]
+  return [global, ...matching(repositories, action.repository)]
 }
 
 function ask(policy: CompiledPolicy, subject: Subject, onRuleError: OnRuleError): PolicyStep {
@@ -103,7 +89,7 @@ function ask(policy: CompiledPolicy, subject: Subject, onRuleError: OnRuleError)
 }
 
 /** Whatever goes wrong in a rule stays in it. */
-export function evaluate(rule: CompiledRule, frame: Frame): RuleStep {
+export function evaluate(rule: CompiledRule, frame: Frame<Subject>): RuleStep {
   try {
     frame.begin(rule.nodes)
     const value = rule.evaluate(frame)
@@ -114,6 +100,7 @@ export function evaluate(rule: CompiledRule, frame: Frame): RuleStep {
   }
 }
 
-function reasonOf(thrown: unknown): string {
+/** What an evaluation threw, in words. */
+export function reasonOf(thrown: unknown): string {
   return thrown instanceof RuleFault || thrown instanceof Error ? thrown.message : String(thrown)
 }

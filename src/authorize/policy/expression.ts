@@ -11,27 +11,47 @@ import { isPathPresent, keyOf, type Path, pathOf, readPath, type Scope } from '.
 import { compilePattern } from './pattern.ts'
 import { Refusal } from './refusal.ts'
 import { absent, entryOf, isMap, typeName } from './value.ts'
+import { type OwnFunction, ownEntry, type Vocabulary } from './vocabulary.ts'
 
-export interface Expression {
-  readonly evaluate: Evaluate
+export interface Expression<About> {
+  readonly evaluate: Evaluate<About>
   /** What one evaluation costs without its loops. */
   readonly nodes: number
   /** The paths that it may read, such as `request.repository`. */
   readonly reads: ReadonlySet<string>
+  /** Of the vocabulary's own functions. */
+  readonly calls: readonly OwnCall[]
+}
+
+/** A call that an evaluation may come to. */
+export interface OwnCall {
+  readonly name: string
+  /** Its argument, where that has to be written out. */
+  readonly literal?: number
 }
 
 /** Errors: Refusal for what the type check lets through and rules may not have. */
-export function compileExpression(root: ASTNode): Expression {
-  const compiler = new Compiler()
+export function compileExpression<About>(
+  root: ASTNode,
+  vocabulary: Vocabulary<About>,
+): Expression<About> {
+  const compiler = new Compiler(vocabulary)
   const evaluate = compiler.compile(root, [])
-  return { evaluate, nodes: compiler.nodes, reads: compiler.reads }
+  const { nodes, reads, calls } = compiler
+  return { evaluate, nodes, reads, calls }
 }
 
-class Compiler {
+class Compiler<About> {
   readonly reads = new Set<string>()
+  readonly calls: OwnCall[] = []
   nodes = 0
+  readonly #vocabulary: Vocabulary<About>
 
-  compile(node: ASTNode, scope: Scope): Evaluate {
+  constructor(vocabulary: Vocabulary<About>) {
+    this.#vocabulary = vocabulary
+  }
+
+  compile(node: ASTNode, scope: Scope): Evaluate<About> {
     this.nodes += 1
     switch (node.op) {
       case 'value':
@@ -77,15 +97,15 @@ class Compiler {
     }
   }
 
-  #identifier(node: ASTNode, name: string, scope: Scope): Evaluate {
+  #identifier(node: ASTNode, name: string, scope: Scope): Evaluate<About> {
     const slot = scope.lastIndexOf(name)
     if (slot !== -1) return (frame) => frame.slots[slot]
-    const path = pathOf(node, scope)
+    const path = this.#pathOf(node, scope)
     if (path !== undefined) return readPath(path, node)
     throw new Refusal(`'${name}' is not available in rules`, node.pos)
   }
 
-  #selection(node: Extract<ASTNode, { op: '.' | '[]' }>, scope: Scope): Evaluate {
+  #selection(node: Extract<ASTNode, { op: '.' | '[]' }>, scope: Scope): Evaluate<About> {
     const path = this.#path(node, scope)
     if (path !== undefined) return readPath(path, node)
     const base = this.compile(node.args[0], scope)
@@ -98,17 +118,21 @@ class Compiler {
   }
 
   // A path is one step at run time; what it may read is noted for the memo of decisions.
-  #path(node: ASTNode, scope: Scope): Path | undefined {
-    const path = pathOf(node, scope)
+  #path(node: ASTNode, scope: Scope): Path<About> | undefined {
+    const path = this.#pathOf(node, scope)
     if (path !== undefined) this.reads.add(path.name)
     return path
   }
 
-  #call(node: Extract<ASTNode, { op: 'call' }>, scope: Scope): Evaluate {
+  #pathOf(node: ASTNode, scope: Scope): Path<About> | undefined {
+    return pathOf(node, scope, this.#vocabulary.variables)
+  }
+
+  #call(node: Extract<ASTNode, { op: 'call' }>, scope: Scope): Evaluate<About> {
     const [name, args] = node.args
     const [first] = args
     if (name === 'has' && first !== undefined) return this.#presence(first, scope)
-    const call = globalFunctions[`${name}/${args.length}`]
+    const call = this.#functionOf(node)
     if (call === undefined) throw new Refusal(`the function ${name}() is not available`, node.pos)
     const values = args.map((arg) => this.compile(arg, scope))
     return (frame) =>
@@ -118,14 +142,26 @@ class Compiler {
       )
   }
 
-  #methodCall(node: Extract<ASTNode, { op: 'rcall' }>, scope: Scope): Evaluate {
+  #functionOf(node: Extract<ASTNode, { op: 'call' }>): OwnFunction<About>['call'] | undefined {
+    const [name, args] = node.args
+    const signature = `${name}/${args.length}`
+    const own = ownEntry(this.#vocabulary.functions, signature)
+    if (own === undefined) return ownEntry(globalFunctions, signature)
+    const { literal } = own
+    this.calls.push(
+      literal === undefined ? { name } : { name, literal: writtenNumber(name, args[0], literal) },
+    )
+    return own.call
+  }
+
+  #methodCall(node: Extract<ASTNode, { op: 'rcall' }>, scope: Scope): Evaluate<About> {
     const [name, receiver, args] = node.args
     const signature = `${name}/${args.length}`
     if (name === 'matches') return this.#matches(node, receiver, args[0], scope)
     if (Object.hasOwn(comprehensions, signature)) {
       return this.#comprehension(node, signature, scope)
     }
-    const call = Object.hasOwn(methods, signature) ? methods[signature] : undefined
+    const call = ownEntry(methods, signature)
     if (call === undefined) throw new Refusal(`the method ${name}() is not available`, node.pos)
     const values = [receiver, ...args].map((value) => this.compile(value, scope))
     return (frame) =>
@@ -135,7 +171,12 @@ class Compiler {
       )
   }
 
-  #matches(node: ASTNode, receiver: ASTNode, pattern: ASTNode | undefined, scope: Scope): Evaluate {
+  #matches(
+    node: ASTNode,
+    receiver: ASTNode,
+    pattern: ASTNode | undefined,
+    scope: Scope,
+  ): Evaluate<About> {
     if (pattern?.op !== 'value' || typeof pattern.args !== 'string') {
       throw new Refusal('matches() needs its pattern as a string in quotes', (pattern ?? node).pos)
     }
@@ -152,7 +193,7 @@ class Compiler {
     node: Extract<ASTNode, { op: 'rcall' }>,
     signature: string,
     scope: Scope,
-  ): Evaluate {
+  ): Evaluate<About> {
     if (scope.length >= limits.comprehensionNestingMax) {
       const message = `comprehensions may be nested ${limits.comprehensionNestingMax} deep`
       throw new Refusal(message, node.pos)
@@ -171,7 +212,7 @@ class Compiler {
   }
 
   // False where any part of the path is missing, and not only the last.
-  #presence(node: ASTNode, scope: Scope): Evaluate {
+  #presence(node: ASTNode, scope: Scope): Evaluate<About> {
     this.nodes += 1
     const path = this.#path(node, scope)
     if (path !== undefined) return isPathPresent(path)
@@ -179,9 +220,9 @@ class Compiler {
     return (frame) => value(frame) !== undefined
   }
 
-  #optional(node: ASTNode, scope: Scope): Evaluate {
+  #optional(node: ASTNode, scope: Scope): Evaluate<About> {
     const key = keyOf(node)
-    const isPath = pathOf(node, scope) !== undefined
+    const isPath = this.#pathOf(node, scope) !== undefined
     if (key === undefined || isPath || (node.op !== '.' && node.op !== '[]')) {
       const value = this.compile(node, scope)
       return isPath ? (frame) => presentOrNot(value(frame)) : value
@@ -196,7 +237,7 @@ class Compiler {
     }
   }
 
-  #map(entries: readonly (readonly [ASTNode, ASTNode])[], scope: Scope): Evaluate {
+  #map(entries: readonly (readonly [ASTNode, ASTNode])[], scope: Scope): Evaluate<About> {
     this.nodes += 4 * entries.length
     const parts = entries.map(
       ([key, value]) => [this.compile(key, scope), this.compile(value, scope)] as const,
@@ -205,7 +246,11 @@ class Compiler {
   }
 
   // The side that decides is enough, even if the other failed. Source: CEL spec "Logical Operators".
-  #logical([left, right]: readonly [ASTNode, ASTNode], decisive: boolean, scope: Scope): Evaluate {
+  #logical(
+    [left, right]: readonly [ASTNode, ASTNode],
+    decisive: boolean,
+    scope: Scope,
+  ): Evaluate<About> {
     const first = this.compile(left, scope)
     const second = this.compile(right, scope)
     return (frame) => {
@@ -222,7 +267,7 @@ class Compiler {
     }
   }
 
-  #binary(node: BinaryNode, scope: Scope): Evaluate {
+  #binary(node: BinaryNode, scope: Scope): Evaluate<About> {
     const operator = binaryOperators[node.op]
     if (operator === undefined) throw new Refusal(`${node.op} is not available in rules`, node.pos)
     const [left, right] = node.args
@@ -242,7 +287,7 @@ class Compiler {
 
 type BinaryNode = Extract<ASTNode, { args: [ASTNode, ASTNode] }>
 
-function literal(node: Extract<ASTNode, { op: 'value' }>): Evaluate {
+function literal(node: Extract<ASTNode, { op: 'value' }>): Evaluate<unknown> {
   const value = node.args
   if (typeof value === 'object' && value !== null) {
     throw new Refusal('bytes and unsigned numbers are not available in rules', node.pos)
@@ -256,4 +301,15 @@ function isNull(node: ASTNode): boolean {
 
 function presentOrNot(value: unknown): unknown {
   return value === absent ? undefined : value
+}
+
+function writtenNumber(
+  name: string,
+  node: ASTNode | undefined,
+  { min, max }: { readonly min: number; readonly max: number },
+): number {
+  const value = node?.op === 'value' ? Number(node.args) : Number.NaN
+  if (typeof node?.args === 'bigint' && value >= min && value <= max) return value
+  const message = `${name}() needs its number written out, from ${min} to ${max}`
+  throw new Refusal(message, node?.pos ?? 0)
 }

@@ -1,10 +1,10 @@
-// One evaluation under way: who asks for what, and how much work the rule may still do.
+// One evaluation under way: what it is about, and how much work the rule may still do.
 
 import type { Identity } from '../../authenticate/identity.ts'
 import type { Action } from '../../route/action.ts'
 import { limits } from './limits.ts'
 
-/** What a policy decides about. */
+/** What an access policy decides about. */
 export interface Subject {
   readonly identity: Identity
   readonly action: Action
@@ -35,13 +35,13 @@ export function isAbsorbable(thrown: unknown): thrown is RuleFault {
 const faultWork = 100
 
 /** The state of one evaluation. Work is counted, not timed, so that equal requests get equal answers. */
-export class Frame {
-  readonly subject: Subject
+export class Frame<About = unknown> {
+  readonly subject: About
   /** The values of comprehension variables, outermost first. */
   readonly slots: unknown[] = []
   #work = 0
 
-  constructor(subject: Subject) {
+  constructor(subject: About) {
     this.subject = subject
   }
 
@@ -70,4 +70,4 @@ export class Frame {
 }
 
 /** A compiled expression. Errors: RuleFault, RuleCutOff. */
-export type Evaluate = (frame: Frame) => unknown
+export type Evaluate<About> = (frame: Frame<About>) => unknown

@@ -113,7 +113,7 @@ function anonymousRights(global: CompiledPolicy): readonly LintFinding[] {
     .filter((action) => decide([global], { identity: nobody, action, clientIp }, () => {}).allowed)
     .map(({ kind }) => kind)
   if (kinds.length === 0) return []
-  const isReading = kinds.every((kind) => kind.startsWith('get-') || kind.startsWith('list-'))
+  const isReading = kinds.every((kind) => /^(?:get-|list-|metrics$|healthz$|readyz$)/.test(kind))
   return [
     {
       severity: isReading ? 'note' : 'warning',

@@ -1,15 +1,15 @@
-// `request.…` and `identity.…` in an expression → the row of the variables' table.
+// `request.…`, `identity.…` and the like in an expression → the row of their table.
 
 import type { ASTNode } from '@marcbachmann/cel-js'
 import type { Evaluate } from './frame.ts'
 import { Refusal } from './refusal.ts'
 import { absent } from './value.ts'
-import { isRecord, type Variable, variables } from './variables.ts'
+import { isRecord, ownEntry, type VariableOf, type Vocabulary } from './vocabulary.ts'
 
-export interface Path {
+export interface Path<About> {
   /** Such as `identity.certificate.serial`. */
   readonly name: string
-  readonly variable: Variable
+  readonly variable: VariableOf<About>
 }
 
 /** The names of comprehension variables around an expression, outermost first. */
@@ -19,13 +19,17 @@ export type Scope = readonly string[]
  * What a chain of selections names in the table, or undefined where it is another expression.
  * Errors: Refusal for a field that a record does not have, or one that is chosen at run time.
  */
-export function pathOf(node: ASTNode, scope: Scope): Path | undefined {
+export function pathOf<About>(
+  node: ASTNode,
+  scope: Scope,
+  variables: Vocabulary<About>['variables'],
+): Path<About> | undefined {
   if (node.op === 'id') {
     const variable = scope.includes(node.args) ? undefined : ownEntry(variables, node.args)
     return variable && { name: node.args, variable }
   }
   if (node.op !== '.' && node.op !== '[]') return undefined
-  const base = pathOf(node.args[0], scope)
+  const base = pathOf(node.args[0], scope, variables)
   if (base === undefined || !isRecord(base.variable)) return undefined
   const key = keyOf(node)
   if (key === undefined) throw new Refusal(`${base.name}[…] needs a field name in quotes`, node.pos)
@@ -43,7 +47,7 @@ export function keyOf(node: ASTNode): string | undefined {
 }
 
 /** The value of a path that must be there. */
-export function readPath({ name, variable }: Path, node: ASTNode): Evaluate {
+export function readPath<About>({ name, variable }: Path<About>, node: ASTNode): Evaluate<About> {
   if (isRecord(variable)) {
     throw new Refusal(`${name} has fields: name one of them, or compare it with null`, node.pos)
   }
@@ -55,14 +59,10 @@ export function readPath({ name, variable }: Path, node: ASTNode): Evaluate {
 }
 
 /** Whether the path is there. */
-export function isPathPresent({ variable }: Path): Evaluate {
+export function isPathPresent<About>({ variable }: Path<About>): Evaluate<About> {
   if (isRecord(variable)) return (frame) => variable.isPresent(frame.subject)
   return (frame) => {
     const value = variable.read(frame.subject, frame)
     return value !== undefined && value !== absent
   }
-}
-
-function ownEntry<T>(table: Readonly<Record<string, T>>, key: string): T | undefined {
-  return Object.hasOwn(table, key) ? table[key] : undefined
 }

@@ -1,6 +1,6 @@
 // Why a rule is refused when the configuration is loaded, and where in its text.
 
-import { nearestName } from '../../config/hint.ts'
+import { longerName, nearestName } from '../../config/hint.ts'
 
 /** `policy/compile.ts` makes a configuration problem of it. */
 export class Refusal extends Error {
@@ -16,6 +16,6 @@ export class Refusal extends Error {
 
 /** `; did you mean 'x'?` where a known name is near, else nothing. */
 export function hint(name: string, known: readonly string[]): string {
-  const nearest = nearestName(name, known)
+  const nearest = longerName(name, known) ?? nearestName(name, known)
   return nearest === undefined ? '' : `; did you mean '${nearest}'?`
 }

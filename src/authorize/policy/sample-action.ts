@@ -21,7 +21,16 @@ export interface ActionParts {
 export const sampleDigest: string = `sha256:${'0'.repeat(64)}`
 const sampleUpload = newUploadId(() => '00000000-0000-4000-8000-000000000000')
 
-const elsewhere: readonly PolicyAction[] = ['get-api-version', 'list-catalog']
+/** Actions that are about no repository. */
+type Elsewhere = Exclude<PolicyAction, Extract<Action, { repository: unknown }>['kind']>
+
+const elsewhere = [
+  'get-api-version',
+  'metrics',
+  'healthz',
+  'readyz',
+  'list-catalog',
+] as const satisfies readonly Elsewhere[]
 
 /** Errors: Error whose message says which part is missing or wrong. */
 export function sampleAction(name: string, parts: ActionParts): Action {
@@ -29,8 +38,8 @@ export function sampleAction(name: string, parts: ActionParts): Action {
   if (kind === undefined)
     throw new Error(`there is no action '${name}'${hint(name, servedActions)}`)
   const page = {}
-  if (kind === 'get-api-version') return { kind, head: false }
   if (kind === 'list-catalog') return { kind, page }
+  if (isElsewhere(kind)) return { kind, head: false }
   const repository = repositoryOf(kind, 'repository', parts.repository)
   const head = false
   const algorithm = 'sha256'
@@ -78,7 +87,11 @@ export function sampleActions(repository: string): readonly Action[] {
 
 /** Whether the action is about a repository. */
 export function needsRepository(kind: string): boolean {
-  return !elsewhere.some((other) => other === kind)
+  return !isElsewhere(kind)
+}
+
+function isElsewhere(kind: string): kind is Elsewhere {
+  return elsewhere.some((other) => other === kind)
 }
 
 function repositoryOf(kind: string, part: string, text: string | undefined): RepositoryName {

@@ -1,26 +1,13 @@
-// The variables that rules read, as one table: the type check, evaluation and the documents use it.
+// The variables that access rules read, as one table: the type check, evaluation and the documents use it.
 
 import type { Action, ActionKind } from '../../route/action.ts'
-import type { Frame, Subject } from './frame.ts'
+import type { Subject } from './frame.ts'
 import { limits } from './limits.ts'
 import { type Absent, absent } from './value.ts'
+import type { LeafOf, RecordOf } from './vocabulary.ts'
 
-export interface Leaf {
-  readonly type: 'string' | 'int' | 'timestamp' | 'list<string>' | 'map<string, dyn>'
-  readonly doc: string
-  /** Undefined where the action has no such part; `absent` where the identity has none. */
-  readonly read: (subject: Subject, frame: Frame) => unknown
-}
-
-export interface RecordVariable {
-  /** The name of its type in messages. */
-  readonly type: string
-  readonly fields: Readonly<Record<string, Variable>>
-  /** False where it equals null. */
-  readonly isPresent: (subject: Subject) => boolean
-}
-
-export type Variable = Leaf | RecordVariable
+type Leaf = LeafOf<Subject>
+type RecordVariable = RecordOf<Subject>
 
 const always = (): boolean => true
 
@@ -138,7 +125,7 @@ const identity: RecordVariable = {
 }
 
 /** Everything that a rule can name. */
-export const variables: Readonly<Record<string, RecordVariable>> = { request, identity }
+export const variables: Readonly<Record<string, RecordOf<Subject>>> = { request, identity }
 
 /** A token gives no right by itself, so who may ask for one is a matter of logging in alone. */
 export type PolicyAction = Exclude<ActionKind, 'get-token'>
@@ -159,6 +146,9 @@ const served = {
   'update-upload': true,
   'complete-upload': true,
   'cancel-upload': true,
+  metrics: true,
+  healthz: true,
+  readyz: true,
 } satisfies Readonly<Record<PolicyAction, true>>
 
 /** The actions that this version serves and asks the policies about. */
@@ -167,14 +157,10 @@ export const servedActions: readonly string[] = Object.keys(served)
 /** Every action that a rule may name; those that are not served yet never come up. */
 export const knownActions: readonly string[] = [
   ...servedActions,
-  ...['healthz', 'readyz', 'metrics', 'get-token', 'ui-asset', 'ui-config'],
+  ...['get-token', 'ui-asset', 'ui-config'],
   ...['list-repositories', 'list-namespaces', 'list-revisions', 'list-uploads'],
   ...['list-jobs', 'list-failed-jobs', 'retry-job', 'delete-job'],
 ]
-
-export function isRecord(variable: Variable): variable is RecordVariable {
-  return 'fields' in variable
-}
 
 function text(doc: string, read: Leaf['read']): Leaf {
   return { type: 'string', doc, read }
@@ -201,8 +187,8 @@ function referenceText(reference: Extract<Action, { reference: unknown }>['refer
 
 const smallClaims = new WeakMap<object, boolean>()
 
-// Counted once for each token, since a rule may read the claims on every request.
-function areClaimsSmall(claims: Readonly<Record<string, unknown>>): boolean {
+/** Whether rules may read them; counted once for each token, since some do on every request. */
+export function areClaimsSmall(claims: Readonly<Record<string, unknown>>): boolean {
   const before = smallClaims.get(claims)
   if (before !== undefined) return before
   const isSmall =

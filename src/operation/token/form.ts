@@ -3,7 +3,8 @@
 import { OciError } from '../../oci/error.ts'
 import { parseScopes, scopesMax } from '../../oci/scope.ts'
 import type { TokenQuery } from '../../route/action.ts'
-import { collectBody } from '../collect-body.ts'
+import type { BodyRoom } from '../body-room.ts'
+import { withBody } from '../collect-body.ts'
 import type { OperationRequest } from '../registry.ts'
 
 export type TokenForm = { readonly query: TokenQuery } & (
@@ -18,15 +19,16 @@ const once = ['grant_type', 'username', 'password', 'refresh_token', 'client_id'
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
- * Limits: 64 KiB. Errors: OciError REQUEST_INVALID, CONTENT_TOO_LARGE.
+ * Limits: 64 KiB. Errors: OciError REQUEST_INVALID, CONTENT_TOO_LARGE, UNAVAILABLE without memory for it.
  * Source: distribution docs/content/spec/auth/oauth.md; RFC 6749 §3.2, §4.3.2 and §6.
  */
-export async function readTokenForm(request: OperationRequest): Promise<TokenForm> {
+export async function readTokenForm(request: OperationRequest, room: BodyRoom): Promise<TokenForm> {
   const [type = ''] = request.header('content-type').split(';')
   if (type.trim().toLowerCase() !== formType) {
     throw new OciError('REQUEST_INVALID', { message: `expected the content type ${formType}` })
   }
-  const form = new URLSearchParams(decoded(await collectBody(request.body, bytesMax)))
+  const text = await withBody(request.body, { bytesMax, room }, decoded)
+  const form = new URLSearchParams(text)
   const repeated = once.find((name) => form.getAll(name).length > 1)
   if (repeated !== undefined) {
     throw new OciError('REQUEST_INVALID', { message: `${repeated} is there more than once` })

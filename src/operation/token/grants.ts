@@ -4,7 +4,7 @@ import type { Identity } from '../../authenticate/identity.ts'
 import { scopeAllows } from '../../authenticate/token/scope.ts'
 import { digestOfBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/name.ts'
-import type { Scope, ScopeAction } from '../../oci/scope.ts'
+import type { RegistryScope, Scope, ScopeAction } from '../../oci/scope.ts'
 import type { Action } from '../../route/action.ts'
 
 /**
@@ -23,9 +23,7 @@ export function grantedScopes(
   const isOpen = (action: Action): boolean =>
     scopeAllows(identity.scopes, action) && mayBeAllowed(identity, action)
   return asked.flatMap((scope): readonly Scope[] => {
-    if (scope.type === 'catalog') {
-      return isOpen({ kind: 'list-catalog', page: {} }) ? [scope] : []
-    }
+    if (scope.type !== 'repository') return isOpen(ofRegistry[scope.type]) ? [scope] : []
     const { target } = scope
     // Clients name repositories; patterns are for API keys.
     if (target.kind !== 'repository') return []
@@ -33,6 +31,11 @@ export function grantedScopes(
     return actions.length === 0 ? [] : [{ type: 'repository', target, actions }]
   })
 }
+
+const ofRegistry = {
+  catalog: { kind: 'list-catalog', page: {} },
+  metrics: { kind: 'metrics', head: false },
+} as const satisfies Readonly<Record<RegistryScope, Action>>
 
 const digest = digestOfBytes('sha256', new Uint8Array())
 const reference = { kind: 'digest', digest } as const

@@ -13,7 +13,7 @@ import { TokenKeeper } from './state.ts'
 import { TokenService } from './token-service.ts'
 
 export interface TokenParts {
-  readonly store: TokenStore & Pick<MetadataStore, 'refresh'>
+  readonly store: TokenStore & Pick<MetadataStore, 'ensureSecret' | 'refresh'>
   /** Other processes write to the same store. */
   readonly shared: boolean
   readonly directory: UserDirectory

@@ -1,7 +1,13 @@
 // Keeps the snapshot of credentials that authentication reads in step with the store, and the key that
 // signs.
 
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import {
+  createPrivateKey,
+  generateKeyPairSync,
+  hash,
+  type KeyObject,
+  randomUUID,
+} from 'node:crypto'
 import {
   type ActiveApiKey,
   type TokenKey,
@@ -27,7 +33,7 @@ export interface SigningKey extends TokenKey {
 }
 
 export interface TokenKeeperOptions {
-  readonly store: TokenStore & Pick<MetadataStore, 'refresh'>
+  readonly store: TokenStore & Pick<MetadataStore, 'ensureSecret' | 'refresh'>
   /** Undefined where there is no token service: then there are API keys alone. */
   readonly service: Pick<TokenServiceConfig, 'keyRotationMs'> | undefined
   /** Those of the configuration; the first signs. Empty: generated ones, in the store. */
@@ -68,6 +74,8 @@ export class TokenKeeper implements TokenState {
   readonly #timers: NodeJS.Timeout[] = []
   #snapshot: TokenSnapshot
   #stored: StoredTokenState = nothing
+  #origin: string | undefined
+  #onChange: () => void = () => {}
   #signing: SigningKey | undefined
   #seenAtMs: number
   #sweptAtMs: number
@@ -78,6 +86,7 @@ export class TokenKeeper implements TokenState {
   /** Errors: StorageError; Error where a private key cannot be used. */
   static async open(options: TokenKeeperOptions): Promise<TokenKeeper> {
     const keeper = new TokenKeeper(options)
+    if (options.service !== undefined) keeper.#origin = await originOf(options.store)
     await keeper.reload()
     await keeper.#ensureSigningKey()
     keeper.#begin()
@@ -87,7 +96,7 @@ export class TokenKeeper implements TokenState {
   private constructor(options: TokenKeeperOptions) {
     this.#options = options
     this.#fileKeys = options.privateKeys.map(fileKeyOf)
-    this.#snapshot = snapshotOf(nothing, this.#fileKeys)
+    this.#snapshot = snapshotOf(nothing, this.#fileKeys, undefined)
     this.#seenAtMs = options.elapsed()
     this.#sweptAtMs = options.elapsed()
     this.#clockOffsetMs = options.now() - options.elapsed()
@@ -137,12 +146,18 @@ export class TokenKeeper implements TokenState {
     const usable = { ...stored, signingKeys: stored.signingKeys.filter(isUsableAt(now())) }
     const isGenerated = this.#options.service !== undefined && this.#fileKeys.length === 0
     const keys = isGenerated ? usable.signingKeys.map(storedKeyOf) : this.#fileKeys
-    this.#snapshot = snapshotOf(usable, keys)
+    this.#snapshot = snapshotOf(usable, keys, this.#origin)
     this.#stored = stored
     this.#seenAtMs = elapsed()
     this.#signing = isGenerated
       ? keys[usable.signingKeys.findIndex((key) => key.verifiesUntilMs === undefined)]
       : this.#fileKeys[0]
+    this.#onChange()
+  }
+
+  /** `listener` hears, from now on in place of another one, that the state was taken from the store. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener
   }
 
   /** Resolves when nothing is under way any more. */
@@ -211,20 +226,32 @@ export class TokenKeeper implements TokenState {
   }
 }
 
-function snapshotOf(stored: StoredTokenState, keys: readonly TokenKey[]): TokenSnapshot {
-  const active = stored.apiKeys.filter((key) => key.revokedAtMs === undefined)
-  const apiKeys = new Map(active.map((key) => [key.secretSha256, activeKeyOf(key)]))
+// Other stores have secrets of their own, and nothing of one can be read from this.
+async function originOf(store: TokenKeeperOptions['store']): Promise<string> {
+  const secret = await store.ensureSecret(`${randomUUID()}${randomUUID()}`)
+  return hash('sha256', `origin of tokens ${secret}`).slice(0, 16)
+}
+
+function snapshotOf(
+  stored: StoredTokenState,
+  keys: readonly TokenKey[],
+  origin: string | undefined,
+): TokenSnapshot {
   const revokedUsers = new Map<string, UserRevocation>()
-  const revokedTokens = new Set<string>()
+  const revoked = { token: new Set<string>(), 'api-key': new Set<string>() }
   for (const { of, subject, revision, atMs } of stored.revocations) {
     if (of === 'user') revokedUsers.set(subject, { revision, atMs })
-    else revokedTokens.add(subject)
+    else revoked[of].add(subject)
   }
+  const active = stored.apiKeys.filter(
+    ({ id, revokedAtMs }) => revokedAtMs === undefined && !revoked['api-key'].has(id),
+  )
+  const apiKeys = new Map(active.map((key) => [key.secretSha256, activeKeyOf(key)]))
   return {
-    revision: stored.revision,
+    ...{ revision: stored.revision, origin },
     apiKeys,
     apiKeysById: new Map([...apiKeys.values()].map((key) => [key.id, key])),
-    revokedTokens,
+    revokedTokens: revoked.token,
     revokedUsers,
     keys: new Map(keys.map(({ kid, jwk }) => [kid, { kid, jwk }])),
   }
@@ -240,10 +267,15 @@ function activeKeyOf({ id, name, username, scopes, expiresAtMs }: StoredApiKey):
 }
 
 function generateKey(nowMs: number): StoredSigningKey {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const { kid } = publicKeyOf(privateKey)
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-  return { kid, privateKey: pem, createdAtMs: nowMs }
+  // As text, and read again: to export the very object that was made can wait for itself for ever, where
+  // the collector frees the job that made it in the meantime (seen with Node 20.20: one lock for both).
+  const { privateKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const { kid } = publicKeyOf(createPrivateKey(privateKey))
+  return { kid, privateKey, createdAtMs: nowMs }
 }
 
 /** Errors: Error that names the file, and shows nothing of it. */

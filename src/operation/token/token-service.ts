@@ -1,5 +1,6 @@
 // GET and POST /token, and the keys that verify what they issue.
 
+import type { SecretGuard } from '../../authenticate/authenticate.ts'
 import type { Identity } from '../../authenticate/identity.ts'
 import { claimsOf, type TokenBearer } from '../../authenticate/token/claims.ts'
 import type { TokenServiceConfig, UserDirectory } from '../../authenticate/token/contract.ts'
@@ -11,6 +12,7 @@ import { OciError } from '../../oci/error.ts'
 import { type Scope, scopeText } from '../../oci/scope.ts'
 import type { Action, TokenQuery } from '../../route/action.ts'
 import type { MaybePromise } from '../../storage/metadata/contract.ts'
+import type { BodyRoom } from '../body-room.ts'
 import type { OperationRequest } from '../registry.ts'
 import type { TokenEvent } from './audit.ts'
 import { readTokenForm } from './form.ts'
@@ -26,7 +28,11 @@ export interface TokenCaller {
   readonly identity: Identity
   /** By a password in the body, with the same certificate. Errors: OciError UNAUTHORIZED (401) and others. */
   login(username: string, password: string): Identity | Promise<Identity>
+  /** Counts refresh tokens that are wrong, by the caller's address. */
+  readonly guard: SecretGuard
   readonly mayBeAllowed: MayBeAllowed
+  /** Where forms are taken. */
+  readonly bodies: BodyRoom
 }
 
 export interface TokenServiceOptions {
@@ -69,7 +75,7 @@ export class TokenService {
 
   /**
    * The scopes are those asked for that the policies would allow, perhaps none.
-   * Errors: OciError UNAUTHORIZED (401), REQUEST_INVALID, CONTENT_TOO_LARGE; StorageError.
+   * Errors: OciError UNAUTHORIZED (401), REQUEST_INVALID, CONTENT_TOO_LARGE, UNAVAILABLE; StorageError.
    */
   answer(action: GetToken, request: OperationRequest, caller: TokenCaller): MaybePromise<Reply> {
     switch (action.of) {
@@ -83,9 +89,9 @@ export class TokenService {
   }
 
   async #answerForm(request: OperationRequest, caller: TokenCaller): Promise<Reply> {
-    const form = await readTokenForm(request)
+    const form = await readTokenForm(request, caller.bodies)
     const { grant, query } = form
-    const { mayBeAllowed } = caller
+    const { guard, mayBeAllowed } = caller
     // Source: RFC 6749 §2.3: one way to authenticate in one request.
     const { authMethod: method, certificate } = caller.identity
     if (method !== 'anonymous' && method !== 'mtls') {
@@ -96,12 +102,15 @@ export class TokenService {
       const identity = await caller.login(form.username, form.password)
       return this.#issue({ grant, query, identity, mayBeAllowed })
     }
+    guard.admit(form.refreshToken)
     const renewal = await this.#options.refreshTokens.use(form.refreshToken)
     if (renewal.problem !== undefined) {
+      guard.failed(form.refreshToken)
       const { problem: reason, id: refreshId, username } = renewal
       this.#tell({ ...{ result: 'refused', grant, method, refreshId, username, reason } }, query)
       throw unauthorized('the refresh token is not valid')
     }
+    guard.succeeded(form.refreshToken)
     const { user, token: refreshToken } = renewal
     const { id, username, groups } = user
     const identity: Identity = {
@@ -149,7 +158,7 @@ export class TokenService {
   }
 
   #bearerOf(identity: Identity): TokenBearer {
-    const { authMethod, username, groups, oidc, scopes, tokenId } = identity
+    const { id, authMethod, username, groups, oidc, scopes, tokenId } = identity
     // Else a token could be renewed by itself for ever.
     const isOfToken = authMethod === 'token' || (scopes !== null && authMethod !== 'api-key')
     if (isOfToken) throw unauthorized('a token is not exchanged for another')
@@ -161,6 +170,7 @@ export class TokenService {
       if (user === undefined) throw unauthorized()
       return { kind: 'user', username, version: user.version }
     }
+    if (authMethod === 'ldap') return { kind: 'ldap', id: id ?? '', username, groups }
     if (oidc === null) throw unauthorized()
     const { providerName: provider, claims } = oidc
     return { kind: 'oidc', username, groups, provider, claims }
@@ -176,7 +186,7 @@ export class TokenService {
     const tokenId = randomUuid()
     const claims = claimsOf({
       ...{ service: config.service, tokenId, issuedAt, expiresAt, scopes, bearer },
-      revision: keeper.current.revision,
+      ...{ revision: keeper.current.revision, origin: keeper.current.origin },
       certificateSha256: identity.certificate?.fingerprintSha256,
     })
     const text = signToken(claims, signing.kid, signing.key)

@@ -1,6 +1,8 @@
 // Keeps the TLS material of a running server: reads changed files, takes a new set only when all of it
 // is good, renews ticket keys with their epoch, and warns of what will end.
 import type { TlsConfig } from '../../config/schema.ts'
+import { systemTimers, type Timers } from '../../file-watch/timers.ts'
+import { FileWatch, stampOf } from '../../file-watch/watch-files.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { isoTime } from './certificates.ts'
 import type { TlsMaterial } from './contract.ts'
@@ -8,7 +10,6 @@ import { type LoadedTls, loadTls } from './load.ts'
 import { noticesOf } from './terms.ts'
 import { TicketSecrets, ticketEpoch, ticketEpochMs } from './ticket-keys.ts'
 import { pathsOf, TlsFileError, type TlsFiles, tlsFilesOf } from './tls-files.ts'
-import { FileWatch, stampOf } from './watch-files.ts'
 
 /** What metrics and the status page show. Units: ms since the epoch. */
 export interface TlsStatus {
@@ -22,23 +23,11 @@ export interface TlsStatus {
 }
 
 /** Time, as far as a keeper needs it. Both functions answer how to cancel. */
-export interface KeeperClock {
+export interface KeeperClock extends Timers {
   now(): number
-  after(delayMs: number, action: () => void): () => void
-  every(intervalMs: number, action: () => void): () => void
 }
 
-const systemClock: KeeperClock = {
-  now: Date.now,
-  after: (delayMs, action) => {
-    const timer = setTimeout(action, delayMs).unref()
-    return () => clearTimeout(timer)
-  },
-  every: (intervalMs, action) => {
-    const timer = setInterval(action, intervalMs).unref()
-    return () => clearInterval(timer)
-  },
-}
+const systemClock: KeeperClock = { now: Date.now, ...systemTimers }
 
 type KeeperLog = Pick<Logger, 'info' | 'warn' | 'error'>
 type Renewal = (material: TlsMaterial) => void | Promise<void>
@@ -54,8 +43,9 @@ export async function keepTls(
   config: TlsConfig,
   log: KeeperLog,
   clock: KeeperClock = systemClock,
+  secrets: TicketSecrets = new TicketSecrets(),
 ): Promise<TlsKeeper> {
-  const keeper = new TlsKeeper(tlsFilesOf(config), log, clock)
+  const keeper = new TlsKeeper(tlsFilesOf(config), log, clock, secrets)
   try {
     await keeper.start()
   } catch (error) {
@@ -70,7 +60,7 @@ export class TlsKeeper {
   readonly #log: KeeperLog
   readonly #clock: KeeperClock
   readonly #watch: FileWatch
-  readonly #secrets = new TicketSecrets()
+  readonly #secrets: TicketSecrets
   readonly #renewals: Renewal[] = []
   #files: TlsFiles
   #loaded: LoadedTls | undefined
@@ -89,7 +79,13 @@ export class TlsKeeper {
   #cancelRotation: (() => void) | undefined
   #isClosed = false
 
-  constructor(files: TlsFiles, log: KeeperLog, clock: KeeperClock) {
+  constructor(
+    files: TlsFiles,
+    log: KeeperLog,
+    clock: KeeperClock,
+    secrets: TicketSecrets = new TicketSecrets(),
+  ) {
+    this.#secrets = secrets
     this.#files = files
     this.#log = log
     this.#clock = clock

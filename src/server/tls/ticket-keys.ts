@@ -18,24 +18,61 @@ export function ticketEpoch(sessionTimeoutSeconds: number, nowMs: number): numbe
   return Math.floor(nowMs / ticketEpochMs(sessionTimeoutSeconds))
 }
 
+/** The secret of one epoch, from which those of all later ones follow. */
+export interface TicketSeed {
+  readonly epoch: number
+  /** Base64. */
+  readonly secret: string
+}
+
 /**
  * Where ticket keys come from. Without a file every epoch has a random secret, and the one before is
- * forgotten: what was recorded cannot be read with what is in memory later. With a file all processes
- * and hosts that have it, and the same CAs and lists, derive the same keys; they stay secret only as
- * long as the file.
+ * forgotten: what was recorded cannot be read with what is in memory later. Processes that were given the
+ * same seed turn it on in the same way, and cannot turn it back. With a file all processes and hosts that
+ * have it, and the same CAs and lists, derive the same keys; they stay secret only as long as the file.
  */
 export class TicketSecrets {
+  readonly #isSeeded: boolean
   #epoch: number | undefined
-  #secret: Buffer = randomBytes(secretBytesMin)
+  #secret: Buffer
+
+  constructor(seed?: TicketSeed) {
+    this.#isSeeded = seed !== undefined
+    this.#epoch = seed?.epoch
+    this.#secret = seed ? Buffer.from(seed.secret, 'base64') : randomBytes(secretBytesMin)
+  }
 
   /** `shared`: content of the file. */
   secretFor(epoch: number, shared: Buffer | undefined): Buffer {
     if (shared !== undefined) return shared
-    if (this.#epoch !== undefined && this.#epoch !== epoch)
-      this.#secret = randomBytes(secretBytesMin)
+    if (this.#epoch !== undefined && this.#epoch !== epoch) {
+      this.#secret = this.#isSeeded
+        ? turned(this.#secret, this.#epoch, epoch)
+        : randomBytes(secretBytesMin)
+    }
     this.#epoch = epoch
     return this.#secret
   }
+
+  /** For another process. */
+  seedFor(epoch: number): TicketSeed {
+    return { epoch, secret: this.secretFor(epoch, undefined).toString('base64') }
+  }
+}
+
+// Epochs are counted anew where their length is changed: a leap is one step of its own.
+const stepsMax = 1_000
+
+function turned(secret: Buffer, from: number, to: number): Buffer {
+  const steps = to - from
+  if (steps < 0 || steps > stepsMax) return turnedOnce(secret, `leap to ${to}`)
+  let last = secret
+  for (let step = 0; step < steps; step += 1) last = turnedOnce(last, 'step')
+  return last
+}
+
+function turnedOnce(secret: Buffer, how: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', `keelson ticket seed ${how}`, secretBytesMin))
 }
 
 /** 48 bytes. Source: RFC 5869. */

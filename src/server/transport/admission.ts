@@ -1,6 +1,8 @@
 // How many connections and requests there may be at a time, in all and for one client address. One
 // instance for all listeners of a process.
 
+import { addressGroup } from '../../http/address-group.ts'
+
 /** Which bound was met: of the whole process (503) or of one address (429). */
 export type Limit = 'total' | 'address'
 
@@ -12,7 +14,10 @@ export interface AdmissionLimits {
   readonly requestsPerAddressMax: number
 }
 
-/** Counts one kind of thing. An address of '' (a unix socket) has no bound of its own. */
+/**
+ * Counts one kind of thing; the addresses of one IPv6 network count as one. An address of '' (a unix
+ * socket) has no bound of its own.
+ */
 class Tally {
   readonly #max: number
   readonly #perAddressMax: number
@@ -37,12 +42,13 @@ class Tally {
     if (this.#total >= this.#max) return 'total'
     const address = addressOf()
     if (address === '') return undefined
-    return (this.#byAddress.get(address) ?? 0) >= this.#perAddressMax ? 'address' : undefined
+    return this.of(address) >= this.#perAddressMax ? 'address' : undefined
   }
 
   add(address: string): void {
     this.#total += 1
-    this.#byAddress.set(address, (this.#byAddress.get(address) ?? 0) + 1)
+    const group = addressGroup(address)
+    this.#byAddress.set(group, (this.#byAddress.get(group) ?? 0) + 1)
   }
 
   remove(address: string): void {
@@ -55,13 +61,14 @@ class Tally {
   }
 
   settle(address: string, ended: number): void {
-    const left = this.of(address) - ended
-    if (left > 0) this.#byAddress.set(address, left)
-    else this.#byAddress.delete(address)
+    const group = addressGroup(address)
+    const left = (this.#byAddress.get(group) ?? 0) - ended
+    if (left > 0) this.#byAddress.set(group, left)
+    else this.#byAddress.delete(group)
   }
 
   of(address: string): number {
-    return this.#byAddress.get(address) ?? 0
+    return this.#byAddress.get(addressGroup(address)) ?? 0
   }
 }
 

@@ -52,6 +52,16 @@ export interface Exchange {
   onAbort(listener: () => void): void
 }
 
+/** Whose request a transport refuses by itself; of one that cannot be read, little is known. */
+export interface Asker {
+  readonly remoteAddress: string
+  /** '' where there was no request line, as is `path`. */
+  readonly method: string
+  readonly path: string
+  /** Value of a header, by lower-case name; '' where absent. */
+  header(name: string): string
+}
+
 export type ExchangeHandler = (exchange: Exchange) => void
 
 /** Where a listener is; a unix socket has its path as address and port 0. */
@@ -121,6 +131,11 @@ export interface ProxyProtocol {
 
 export interface TransportOptions {
   readonly socket: ListenSocket
+  /**
+   * Whether processes of the same supervisor listen on the same place, which that has found free. On uws
+   * they share TCP ports alone. Default false.
+   */
+  readonly sharesAddress?: boolean
   /** Undefined: plain HTTP. */
   readonly tls: TlsMaterial | undefined
   readonly proxyProtocol: ProxyProtocol | undefined
@@ -132,10 +147,13 @@ export interface TransportOptions {
   /** Sent with every reply, refusals included. */
   readonly replyHeaders: readonly HeaderPair[]
   /** What a request beyond a limit is answered with; its connection is closed where that was the limit. */
-  readonly busy: (limit: Limit) => Reply
+  readonly busy: (limit: Limit, asker: Asker) => Reply
   readonly handler: ExchangeHandler
-  /** A request that the transport itself must refuse: framing that cannot be trusted. */
-  readonly refuse: (reason: string) => Reply
+  /**
+   * A request that the transport itself must refuse: framing that cannot be trusted. `status`: what it
+   * is answered with, where not with the status of the reply.
+   */
+  readonly refuse: (reason: string, asker: Asker, status?: number) => Reply
   /**
    * A fault in a handler or in a stream's source. The answer is sent if no byte of the reply has left
    * yet; otherwise the connection is cut, so that the client sees a short body and not a wrong one.

@@ -2,6 +2,8 @@
 
 import type { Digest } from '../../oci/digest.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
+import type { StorageError } from '../error.ts'
+import type { BlobAudit, BlobMark } from './audit.ts'
 
 /** Where an ingest worker writes the bytes of one upload. Plain data, so that it can be posted. */
 export type StagingTarget =
@@ -22,8 +24,24 @@ export interface BlobReader {
    * backend can only wait. Blocks the caller for as long as the device takes.
    */
   readNow?(position: number, target: Uint8Array): number
+  /**
+   * What has become of the blob since it was opened; absent where nothing can. 'removed': it has no name any more,
+   * its bytes are still what they were. 'overwritten': bytes that were read since, nobody knows when, are
+   * not those of the blob. Asked at the end of a transfer and before a reader is used again; costs 1 µs.
+   */
+  fateNow?(): BlobFate
   close(): void
 }
+
+export type BlobFate = 'kept' | 'removed' | 'overwritten'
+
+/** What has become of a file that was set aside to be overwritten. Units: `size` in bytes. */
+export type Erased =
+  | { readonly kind: 'overwritten'; readonly size: number }
+  /** It has other names outside the store (a backup, the source of an import), so it was only unlinked. */
+  | { readonly kind: 'unlinked'; readonly size: number }
+  /** It is there still. */
+  | { readonly kind: 'failed'; readonly place: string; readonly error: StorageError }
 
 /**
  * Content-addressed bytes. Every method may throw StorageError 'unavailable'; those that write also
@@ -53,13 +71,57 @@ export interface BlobStore {
    * Errors: StorageError 'conflict' where nothing of that size is staged and no blob is there,
    * 'corrupt' where another size is at the final key.
    */
-  publish(upload: UploadId, digest: Digest, size: number): Promise<void>
+  publish(
+    upload: UploadId,
+    digest: Digest,
+    size: number,
+    options?: {
+      /** What is there is known to be damaged: the staged bytes take its place, at once and for good. */
+      readonly replace: boolean
+    },
+  ): Promise<void>
 
   /** Drop what is staged. Idempotent. */
   discard(upload: UploadId): Promise<void>
 
-  /** Remove a blob. Idempotent; answers whether there was one. Only for reclaimers that hold the record lock. */
-  remove(digest: Digest): Promise<boolean>
+  /**
+   * Remove a blob; with `overwrite` it is set aside for `eraseRemoved`, so that nobody who brings it again has
+   * to wait. Durable, with `isSyncedLater` only once `syncRemoved` is; idempotent; answers whether there was one.
+   * Only for those whose record says that it is being destroyed.
+   */
+  remove(
+    digest: Digest,
+    options?: { readonly overwrite: boolean; readonly isSyncedLater?: boolean },
+  ): Promise<boolean>
+
+  /** Durable from here on: these were removed. Those that share a directory share its sync. */
+  syncRemoved(digests: readonly Digest[]): Promise<void>
+
+  /**
+   * Overwrite in place, sync and unlink what `remove` has set aside, one after the other, also what a kill
+   * has left. `mayGoOn` is waited for before each piece; where it rejects, the rest stays for another run.
+   * Units: bytes. Errors: as `mayGoOn`; StorageError 'unavailable' where it cannot be listed.
+   */
+  eraseRemoved(mayGoOn: (bytes: number) => Promise<void>): AsyncIterable<Erased>
+
+  /**
+   * Whether the bytes are at the final key, without a promise; absent where the backend can only wait.
+   * Asked inside a metadata transaction, so that nobody destroys them in between.
+   */
+  isThereNow?(digest: Digest): boolean
+
+  /** Where the bytes of a blob are read by a worker that hashes them again; absent where none can. */
+  readingTarget?(digest: Digest): StagingTarget
+
+  /**
+   * Take a blob that is not what its digest says out of the way, for a person to look at. Idempotent; answers
+   * the place for people, or undefined where there was none. With `seen`, of `audit`, one that has taken its
+   * place meanwhile stays.
+   */
+  quarantine(digest: Digest, seen?: BlobMark): Promise<string | undefined>
+
+  /** For a scrub, which otherwise knows of `list` and `size` alone. */
+  readonly audit?: BlobAudit
 
   /** Every upload with staged bytes; for expiry and repair. */
   listStaged(): AsyncIterable<UploadId>

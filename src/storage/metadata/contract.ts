@@ -5,6 +5,7 @@ import type { Descriptor } from '../../oci/manifest.ts'
 import type { RepositoryName } from '../../oci/name.ts'
 import type { Tag } from '../../oci/tag.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
+import type { ImmutableTag, IsImmutable, OverQuota, Quota, UsageStore } from './usage.ts'
 
 /** Backends that can answer from memory do, so that a hit costs no promise. */
 export type MaybePromise<T> = T | Promise<T>
@@ -45,12 +46,23 @@ export interface ManifestPut {
   readonly subject?: Digest
   /** What the referrers list shows of it; set where there is a subject. */
   readonly descriptor?: Descriptor
+  /** Every one that holds in the repository. */
+  readonly quotas: readonly Quota[]
+  /** Of tags that are there and name something else. */
+  readonly isImmutable: IsImmutable
   readonly nowMs: number
+  /**
+   * Set where an import stores what was pushed elsewhere. The history of the tags then has the time of that
+   * push and the run; when they were last pushed is `nowMs` all the same, so that no rule finds them old at once.
+   */
+  readonly imported?: { readonly run: string; readonly movedAtMs: number }
 }
 
 export type ManifestPutResult =
   | { readonly kind: 'stored' }
   | { readonly kind: 'missing'; readonly digests: readonly Digest[] }
+  | ImmutableTag
+  | OverQuota
 
 /** Which process may write a session, and how far it has come. */
 export interface UploadRecord {
@@ -61,7 +73,7 @@ export interface UploadRecord {
   readonly offset: number
   /** Digest of the committed bytes; absent where it has to be computed from the staged bytes. */
   readonly digest?: Digest
-  /** hash-wasm state after `offset` bytes, base64; only for sessions that announce chunks. */
+  /** What the threads can go on with after `offset` bytes, if anything; only for sessions that announce chunks. */
   readonly hashState?: string
   /** Whether the staged bytes up to `offset` were synced before this record was written. */
   readonly synced: boolean
@@ -99,7 +111,7 @@ export interface Page<After> {
  * 'unavailable' or 'corrupt', every write 'full'. Sorting is by bytes (ASCII).
  * Contract: test/contract/metadata-store.ts.
  */
-export interface MetadataStore {
+export interface MetadataStore extends UsageStore {
   // Reads.
   readTag(repository: RepositoryName, tag: Tag): MaybePromise<Digest | undefined>
   readManifest(repository: RepositoryName, digest: Digest): MaybePromise<StoredManifest | undefined>
@@ -121,22 +133,35 @@ export interface MetadataStore {
   repositoriesHolding(digest: Digest, limit: number): MaybePromise<RepositoryName[]>
 
   // Content. All durable.
-  /** After `BlobStore.publish`: the repository holds the blob; a condemned one is live again; closes the session. */
+  /**
+   * After `BlobStore.publish`: the repository holds the blob; a condemned one is live again; closes the
+   * session. Over a quota no repository holds it but for those that did, and the session stays; bytes that
+   * are new to the store get a record with a lease, so that they are not forgotten. 'busy', and nothing is
+   * changed, while the blob of this digest is being destroyed, or where `isThere` finds its bytes gone:
+   * publish again. 'damaged', and nothing is changed, where what is at its key may be what was quarantined,
+   * and `isReplaced` is false: publish in its place.
+   */
   linkBlob(link: {
     readonly repository: RepositoryName
     readonly digest: Digest
     readonly size: number
     readonly leaseUntilMs: number
+    readonly quotas: readonly Quota[]
     /** The session that ends in the same transaction. StorageError 'conflict' where its fence or owner has changed. */
     readonly upload?: { readonly id: UploadId; readonly owner: string; readonly fence: number }
-  }): Promise<void>
-  /** Link into `target` what `source` holds; false where it does not. A lease starts. Same store only. */
+    /** Asked inside the transaction, when nobody can destroy them any more. Must not write. */
+    readonly isThere?: () => boolean
+    /** Whether the caller's bytes took the place of what was there; absent where it is known to be right. */
+    readonly isReplaced?: boolean
+  }): Promise<'linked' | 'busy' | 'damaged' | OverQuota>
+  /** Link into `target` what `source` holds. A lease starts. Same store only. `quotas` of `target`. */
   mountBlob(
     source: RepositoryName,
     target: RepositoryName,
     digest: Digest,
     leaseUntilMs: number,
-  ): Promise<boolean>
+    quotas: readonly Quota[],
+  ): Promise<'mounted' | 'absent' | OverQuota>
   /** Move the lease of an unreferenced blob; false where the link is gone. */
   renewLease(repository: RepositoryName, digest: Digest, leaseUntilMs: number): Promise<boolean>
   /** Take the blob from the repository. Its record stays for GC. `referenced` changes nothing. */
@@ -147,15 +172,24 @@ export interface MetadataStore {
   ): Promise<'removed' | 'absent' | 'referenced'>
   /** Revision, tags, tag history, references and referrer entry at once; storing it again is fine. */
   putManifest(put: ManifestPut): Promise<ManifestPutResult>
-  /** The revision, its tags, its references (leases start) and its referrer entry; false where there is none. */
+  /**
+   * The revision, its tags, its references (leases start) and its referrer entry. Refused where an
+   * immutable tag names it, or an index that lists it. Without `isImmutable` no tag is.
+   */
   deleteManifest(
     repository: RepositoryName,
     digest: Digest,
     nowMs: number,
     leaseUntilMs: number,
-  ): Promise<boolean>
-  /** The tag alone; its manifest stays. False where there is none. */
-  deleteTag(repository: RepositoryName, tag: Tag, nowMs: number): Promise<boolean>
+    isImmutable?: IsImmutable,
+  ): Promise<'removed' | 'absent' | ImmutableTag>
+  /** The tag alone; its manifest stays. Without `isImmutable` the tag is not. */
+  deleteTag(
+    repository: RepositoryName,
+    tag: Tag,
+    nowMs: number,
+    isImmutable?: IsImmutable,
+  ): Promise<'removed' | 'absent' | ImmutableTag>
 
   // Upload sessions. Visible when resolved, not necessarily durable.
   createUpload(record: UploadRecord): Promise<void>
@@ -176,6 +210,11 @@ export interface MetadataStore {
   removeUpload(id: UploadId): Promise<void>
   listUploads(page: Page<UploadId>): MaybePromise<UploadRecord[]>
 
+  /**
+   * A secret that all processes of the store share, and never changes: `fresh` where there was none.
+   * Durable.
+   */
+  ensureSecret(fresh: string): Promise<string>
   /** Drop any snapshot, so that the next read sees what other processes have committed. Cheap (1 µs). */
   refresh(): void
   /** Resolves where a small durable write succeeds, for readiness. */

@@ -10,7 +10,10 @@ export interface TagMove {
   readonly from?: Digest
   /** Absent where the tag was removed, alone or with its manifest. */
   readonly to?: Digest
+  /** Of an import: when the tag moved where it came from. */
   readonly atMs: number
+  /** Id of the import that made it; absent where it happened here. */
+  readonly run?: string
 }
 
 /**

@@ -18,15 +18,21 @@ export interface StoredApiKey {
   readonly revokedAtMs?: number
 }
 
-export interface StoredRevocation {
-  readonly of: 'token' | 'user'
-  /** The `jti`, or the name of the user. */
+/** What was revoked, and when: the same on every host that hears of it. */
+export interface Revocation {
+  /** `api-key`: of another store, or one that this store has and lists as revoked. */
+  readonly of: 'token' | 'user' | 'api-key'
+  /** The `jti`, the name of the user, or the id of the key. */
   readonly subject: string
+  /** Both in ms since 1970. */
+  readonly atMs: number
+  /** From then on nothing is left that it could refuse. */
+  readonly forgetAtMs: number
+}
+
+export interface StoredRevocation extends Revocation {
   /** The state's revision that it made. */
   readonly revision: number
-  readonly atMs: number
-  /** From then on no token is left that it could refuse. */
-  readonly forgetAtMs: number
 }
 
 export interface StoredSigningKey {
@@ -88,6 +94,14 @@ export interface TokenStore {
     nowMs: number,
     forgetAtMs: number,
   ): Promise<{ readonly apiKeys: number; readonly refreshTokens: number }>
+  /**
+   * What other stores have revoked, of a user what was made up to `atMs`. Only ever adds: where the store
+   * knows the same or a later one, nothing changes. `dropped` had no place among `countMax` of their kind.
+   */
+  applyRevocations(
+    revocations: readonly Revocation[],
+    countMax: number,
+  ): Promise<{ readonly applied: number; readonly dropped: number }>
 
   /** `key` signs in place of `after` (absent: of none). False where another one signs by now. */
   putSigningKey(

@@ -8,17 +8,29 @@ import { type KeySet, parseKeySet, type UsableKey } from '../../../src/authentic
 
 type Jwk = Readonly<Record<string, unknown>>
 
+// Made as text: to export the very object that was made can wait for itself for ever (Node 20.20).
+const asText = {
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+} as const
+
 function rsa(bits = 2048, exponent = 65_537): Jwk {
   const { publicKey } = generateKeyPairSync('rsa', {
     modulusLength: bits,
     publicExponent: exponent,
+    ...asText,
   })
-  return { ...publicKey.export({ format: 'jwk' }), kid: 'r', use: 'sig', alg: 'RS256' }
+  return {
+    ...createPublicKey(publicKey).export({ format: 'jwk' }),
+    kid: 'r',
+    use: 'sig',
+    alg: 'RS256',
+  }
 }
 
 function ec(namedCurve: 'P-256' | 'P-384' | 'P-521' | 'secp256k1'): Jwk {
-  const { publicKey } = generateKeyPairSync('ec', { namedCurve })
-  return { ...publicKey.export({ format: 'jwk' }), kid: 'e', use: 'sig' }
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve, ...asText })
+  return { ...createPublicKey(publicKey).export({ format: 'jwk' }), kid: 'e', use: 'sig' }
 }
 
 const good = rsa()

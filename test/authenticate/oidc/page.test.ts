@@ -1,21 +1,32 @@
 // Goal: the recipes of docs/oidc.md let in whom they say, and nobody else. Method: load each block, make
 // identities of claims as each provider writes them, and ask the rules.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { describe, test } from 'node:test'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
 import { anonymous, type Identity } from '../../../src/authenticate/identity.ts'
 import { claimsProblem, identityOf } from '../../../src/authenticate/oidc/claims.ts'
 import type { OidcConfig } from '../../../src/authenticate/oidc/contract.ts'
 import { compilePolicies } from '../../../src/authorize/policy/compile.ts'
 import type { PolicyAction } from '../../../src/authorize/policy/variables.ts'
 import { act, authorizer, clientIp, compiled, user } from '../../authorize/scene.ts'
-import { parse, store } from '../../config/parse.ts'
+import { parseIn, store } from '../../config/parse.ts'
 
 type Claims = Readonly<Record<string, unknown>>
 
 const nowMs = Date.parse('2026-01-01T00:00:00Z')
 const page = readFileSync('docs/oidc.md', 'utf8')
+const env = { CREDENTIALS_DIRECTORY: credentials('keycloak-secret') }
 const recipes = [...page.matchAll(/^```toml\n(.*?)^```/gms)].map(([, toml = '']) => recipe(toml))
+
+/** A folder as systemd makes it, with a credential of each name. */
+function credentials(...names: readonly string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'keelson-oidc-page-'))
+  after(() => rmSync(folder, { recursive: true }))
+  for (const name of names) writeFileSync(join(folder, name), 'hush', { mode: 0o600 })
+  return folder
+}
 
 interface Recipe {
   readonly provider: OidcConfig
@@ -24,7 +35,7 @@ interface Recipe {
 }
 
 function recipe(toml: string): Recipe {
-  const { auth, global, repositories } = parse(store, toml)
+  const { auth, global, repositories } = parseIn(env, store, toml)
   const [provider] = auth.oidc
   assert.ok(provider)
   assert.deepEqual(compilePolicies(global.accessPolicy, repositories).problems, [])
@@ -65,7 +76,11 @@ function allowed(
 describe('a recipe of docs/oidc.md', () => {
   test('for each provider there is one', () => {
     const names = recipes.map(({ provider }) => provider.name)
-    assert.deepEqual(names, ['github', 'gitlab', 'cluster', 'cluster', 'keycloak'])
+    assert.deepEqual(names, [
+      ...['github', 'gitlab', 'cluster', 'cluster', 'keycloak'],
+      // Of the sections on shared issuers and on introspection.
+      ...['builds', 'keycloak'],
+    ])
   })
 
   test('lets in neither the anonymous nor users with a password', () => {
@@ -148,5 +163,20 @@ describe('a recipe of docs/oidc.md', () => {
     assert.ok(allowed(keycloak, manager, [...pulls, ...pushes], 'acme/app'))
     const guest = keycloak.identity({ ...claims, groups: undefined })
     assert.ok(!allowed(keycloak, guest, pulls, 'acme/app'))
+  })
+
+  test('of a shared issuer: each table has its own tokens', () => {
+    const builds = recipeAt(5, 'builds')
+    const job = builds.identity({ sub: '1', azp: 'ci' })
+    assert.equal(job.username, 'builds:ci')
+    assert.ok(allowed(builds, job, [...pulls, ...pushes], 'acme/app'))
+    const other = builds.identity({ sub: '2', azp: 'other', groups: ['developers'] })
+    assert.ok(!allowed(builds, other, [...pulls, ...pushes], 'acme/app'))
+  })
+
+  test('with introspection says how long an answer holds, and whom to ask as', () => {
+    const { provider } = recipeAt(6, 'keycloak')
+    assert.equal(provider.introspectionTtlMs, 60_000)
+    assert.equal(provider.introspectionClientSecret?.reveal(), 'hush')
   })
 })

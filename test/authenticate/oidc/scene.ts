@@ -33,9 +33,14 @@ export function oidcConfig(issuer: string, options: Partial<OidcConfig> = {}): O
     serverCaBundle: undefined,
     clientCertificate: undefined,
     clientPrivateKey: undefined,
+    clientPrivateKeyPassphrase: undefined,
     bearerTokenFile: undefined,
     usernameClaim: undefined,
     groupsClaim: undefined,
+    introspectionUrl: undefined,
+    introspectionClientId: undefined,
+    introspectionClientSecret: undefined,
+    introspectionTtlMs: minuteMs,
     ...options,
   }
 }
@@ -61,7 +66,7 @@ export interface OidcSceneOptions {
  */
 export function oidcScene(
   configs: readonly OidcConfig[],
-  { verifySignature = verifyToken }: OidcSceneOptions = {},
+  { verifySignature = async (task) => verifyToken(task) }: OidcSceneOptions = {},
 ): OidcScene {
   let wallAheadMs = 0
   let aheadMs = 0

@@ -1,11 +1,12 @@
 // Goal: nothing that anybody else made, altered or made up counts as a token. Method: real signatures
 // over contents that are altered one by one; of each the reason for its refusal.
 import assert from 'node:assert/strict'
-import { createHmac, generateKeyPairSync, sign } from 'node:crypto'
+import { createHmac, sign } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { claimsOf } from '../../../src/authenticate/token/claims.ts'
 import type { TokenProblem } from '../../../src/authenticate/token/contract.ts'
 import { publicKeyOf, signToken, tokenLengthMax } from '../../../src/authenticate/token/jwt.ts'
+import { freshKeyPair } from '../../support/fresh-key.ts'
 import {
   contents,
   newScene,
@@ -40,7 +41,7 @@ describe('a token is refused', () => {
   const publicPem = '-----BEGIN PUBLIC KEY-----'
   const hs256 = (text: string, key: string): string =>
     createHmac('sha256', key).update(text).digest('base64url')
-  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const rsa = freshKeyPair('RSA-2048')
 
   const cases: readonly (readonly [what: string, text: string, problem: TokenProblem])[] = [
     ['whose contents were changed', `${head}.${altered}.${signature}`, 'signature'],

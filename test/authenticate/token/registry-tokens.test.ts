@@ -60,6 +60,20 @@ describe('a good token', () => {
     assert.deepEqual(verified.identity.groups, ['g'])
   })
 
+  test('of a directory carries its groups, while the directory is there and the name is its own', async () => {
+    const ldap = { kind: 'ldap', id: 'ldap:corp', username: 'alice', groups: ['g'] } as const
+    const there = { providers: ['ldap:corp'] }
+    const { identity } = await newScene(there).tokens.verify(token({ bearer: ldap }))
+    const { id, username, groups, oidc } = identity
+    assert.deepEqual(
+      { id, username, groups, oidc },
+      { id: ldap.id, username: ldap.username, groups: ldap.groups, oidc: null },
+    )
+    assert.equal(await refusedFor(token({ bearer: ldap })), 'unknown-provider')
+    const local = { ...ldap, username: user.username }
+    assert.equal(await refusedFor(token({ bearer: local }), there), 'unknown-user')
+  })
+
   test('is still good when another key signs by now', async () => {
     const other = publicKeyOf(privateKey(2))
     const keys = new Map([...emptySnapshot.keys, [other.kid, other] as const])

@@ -60,6 +60,7 @@ export const verifyKey: TokenKey = publicKeyOf(signingKey)
 
 export const emptySnapshot: TokenSnapshot = {
   revision: 7,
+  origin: 'here',
   apiKeys: new Map(),
   apiKeysById: new Map(),
   revokedTokens: new Set(),
@@ -142,6 +143,7 @@ export function contents(parts: Partial<TokenContents> = {}): TokenContents {
     scopes: [],
     bearer: { kind: 'user', username: 'ci', version: userVersion },
     revision: 7,
+    origin: 'here',
     certificateSha256: undefined,
     ...parts,
   }

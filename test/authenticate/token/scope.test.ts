@@ -18,8 +18,11 @@ function action(line: string): Action {
 }
 
 const byNeed = {
-  nothing: ['GET /v2/', 'GET /token', 'GET /token/jwks', 'POST /token'],
+  nothing: [
+    ...['GET /v2/', 'GET /token', 'GET /token/jwks', 'POST /token', 'GET /healthz', 'GET /readyz'],
+  ],
   catalog: ['GET /v2/_catalog'],
+  metrics: ['GET /metrics', 'HEAD /metrics'],
   pull: [
     'GET /v2/team/app/tags/list',
     `GET /v2/team/app/referrers/${digest}`,
@@ -54,8 +57,9 @@ function scopes(...texts: readonly string[]): readonly Scope[] {
 describe('scopes allow', () => {
   test('what they name, and nothing else', () => {
     for (const [need, line] of lines) {
-      for (const granted of ['pull', 'push', 'delete', 'catalog'] as const) {
-        const own = granted === 'catalog' ? 'registry:catalog:*' : `repository:team/app:${granted}`
+      for (const granted of ['pull', 'push', 'delete', 'catalog', 'metrics'] as const) {
+        const isOfRegistry = granted === 'catalog' || granted === 'metrics'
+        const own = isOfRegistry ? `registry:${granted}:*` : `repository:team/app:${granted}`
         const isAllowed = need === 'nothing' || need === granted
         assert.equal(scopeAllows(scopes(own), action(line)), isAllowed, `${own} ${line}`)
       }

@@ -37,7 +37,7 @@ export function holdingBlobs(check: Check): void {
 
   check('linking again with another size is corrupt', async ({ store }) => {
     await link(store, layer)
-    const wrong = { repository: app, digest: layer, size: 101, leaseUntilMs: lease }
+    const wrong = { repository: app, digest: layer, size: 101, leaseUntilMs: lease, quotas: [] }
     await assert.rejects(store.linkBlob(wrong), isKind('corrupt'))
     assert.equal((await store.readBlob(app, layer))?.size, 100)
   })
@@ -50,13 +50,19 @@ export function holdingBlobs(check: Check): void {
   })
 
   check('an empty blob has a size of its own', async ({ store }) => {
-    await store.linkBlob({ repository: app, digest: layer, size: 0, leaseUntilMs: lease })
+    await store.linkBlob({
+      repository: app,
+      digest: layer,
+      size: 0,
+      leaseUntilMs: lease,
+      quotas: [],
+    })
     assert.equal((await store.readBlob(app, layer))?.size, 0)
   })
 
   check('a blob mounts from where it is held', async ({ store }) => {
     await link(store, layer)
-    assert.equal(await store.mountBlob(app, other, layer, lease + 5), true)
+    assert.equal(await store.mountBlob(app, other, layer, lease + 5, []), 'mounted')
     const mounted = { size: 100, referenced: false, leaseUntilMs: lease + 5 }
     assert.deepEqual(await store.readBlob(other, layer), mounted)
     assert.equal((await store.readBlob(app, layer))?.leaseUntilMs, lease)
@@ -64,8 +70,8 @@ export function holdingBlobs(check: Check): void {
 
   check('a blob does not mount from where it is not held', async ({ store }) => {
     await link(store, layer)
-    assert.equal(await store.mountBlob(other, repository('third'), layer, lease), false)
-    assert.equal(await store.mountBlob(app, other, digestOf('absent'), lease), false)
+    assert.equal(await store.mountBlob(other, repository('third'), layer, lease, []), 'absent')
+    assert.equal(await store.mountBlob(app, other, digestOf('absent'), lease, []), 'absent')
     assert.equal(await store.readBlob(repository('third'), layer), undefined)
     assert.equal(await store.readBlob(other, digestOf('absent')), undefined)
   })
@@ -120,7 +126,7 @@ export function leasingBlobs(check: Check): void {
     await link(store, layer)
     await store.unlinkBlob(app, layer, lease)
     assert.deepEqual(await store.repositoriesHolding(layer, 9), [])
-    assert.equal(await store.mountBlob(app, other, layer, lease), false)
+    assert.equal(await store.mountBlob(app, other, layer, lease, []), 'absent')
     await link(store, layer, { repository: other })
     const held = { size: 100, referenced: false, leaseUntilMs: lease }
     assert.deepEqual(await store.readBlob(other, layer), held)

@@ -60,6 +60,16 @@ export function lasting(check: Check): void {
     for (const put of puts) assert.ok(await opened.readManifest(app, put.digest))
   })
 
+  check('the secret of a store is the first one, for everybody and for ever', async (scene) => {
+    const { store, reopen } = scene
+    const fresh = ['one', 'two', 'three']
+    const [first = '', ...others] = await Promise.all(fresh.map((each) => store.ensureSecret(each)))
+    assert.ok(fresh.includes(first))
+    assert.deepEqual(others, [first, first])
+    assert.equal(await store.ensureSecret('four'), first)
+    if (reopen !== undefined) assert.equal(await (await reopen()).ensureSecret('five'), first)
+  })
+
   check('a probe succeeds, often', async ({ store }) => {
     await Promise.all([store.probe(), store.probe(), store.probe()])
     await store.probe()

@@ -158,13 +158,13 @@ export function deletingManifests(check: Check): void {
     const kept = manifest('kept', { tags: [tag('b'), tag('c')] })
     await store.putManifest(gone)
     await store.putManifest(kept)
-    assert.equal(await store.deleteManifest(app, gone.digest, now, lease), true)
+    assert.equal(await store.deleteManifest(app, gone.digest, now, lease), 'removed')
     assert.equal(await store.readManifest(app, gone.digest), undefined)
     assert.equal(await store.readTag(app, tag('a')), undefined)
     assert.equal(await store.readTag(app, latest), undefined)
     assert.equal(await store.readTag(app, tag('b')), kept.digest)
     assert.deepEqual(await store.listTags(app, { limit: 9 }), ['b', 'c'])
-    assert.equal(await store.deleteManifest(app, gone.digest, now, lease), false)
+    assert.equal(await store.deleteManifest(app, gone.digest, now, lease), 'absent')
   })
 
   check('deleting starts the lease of what nothing references any more', async ({ store }) => {

@@ -13,10 +13,10 @@ import type {
   MetadataStore,
   UploadRecord,
 } from '../../../src/storage/metadata/contract.ts'
-import type { TagHistory } from '../../../src/storage/metadata/tag-history.ts'
+import type { MaintenanceStore } from '../../../src/storage/metadata/maintenance.ts'
 import type { TokenStore } from '../../../src/storage/metadata/token-store.ts'
 
-export type FullStore = MetadataStore & TagHistory & TokenStore
+export type FullStore = MaintenanceStore & TokenStore
 
 export interface MetadataScene {
   readonly store: FullStore
@@ -67,14 +67,10 @@ export const latest: Tag = tag('latest')
 export function link(
   store: MetadataStore,
   digest: Digest,
-  options: { readonly repository?: RepositoryName; readonly leaseUntilMs?: number } = {},
-): Promise<void> {
-  return store.linkBlob({
-    repository: options.repository ?? app,
-    digest,
-    size: 100,
-    leaseUntilMs: options.leaseUntilMs ?? lease,
-  })
+  options: Partial<Parameters<MetadataStore['linkBlob']>[0]> = {},
+): ReturnType<MetadataStore['linkBlob']> {
+  const plain = { repository: app, size: 100, leaseUntilMs: lease, quotas: [] }
+  return store.linkBlob({ ...plain, ...options, digest })
 }
 
 /** A manifest without content in `app`, named by its text. */
@@ -91,6 +87,8 @@ export function manifest(name: string, parts: Partial<ManifestPut> = {}): Manife
     children: [],
     allowMissingBlobs: false,
     allowMissingChildren: false,
+    quotas: [],
+    isImmutable: never,
     nowMs: now,
     ...parts,
   }

@@ -29,8 +29,8 @@ export function movingTags(check: Check): void {
   check('a deleted tag leaves its manifest', async ({ store }) => {
     const put = manifest('image', { tags: [latest, tag('v1')] })
     await store.putManifest(put)
-    assert.equal(await store.deleteTag(app, latest, now), true)
-    assert.equal(await store.deleteTag(app, latest, now), false)
+    assert.equal(await store.deleteTag(app, latest, now), 'removed')
+    assert.equal(await store.deleteTag(app, latest, now), 'absent')
     assert.equal(await store.readTag(app, latest), undefined)
     assert.equal(await store.readTag(app, tag('v1')), put.digest)
     assert.ok(await store.readManifest(app, put.digest))
@@ -66,6 +66,20 @@ export function movingTags(check: Check): void {
     assert.deepEqual(await store.readTagHistory(app, latest, 2), history.slice(0, 2))
     assert.deepEqual(await store.readTagHistory(app, tag('latest-1'), 9), [])
   })
+
+  check(
+    'the history of an imported tag has the time of its first push, and the run',
+    async ({ store }) => {
+      const first = manifest('first', { tags: [latest] })
+      const second = manifest('second', { tags: [latest], nowMs: now + 1 })
+      await store.putManifest({ ...first, imported: { run: 'run-1', movedAtMs: now - 1000 } })
+      await store.putManifest(second)
+      assert.deepEqual(await store.readTagHistory(app, latest, 9), [
+        { from: first.digest, to: second.digest, atMs: now + 1 },
+        { to: first.digest, atMs: now - 1000, run: 'run-1' },
+      ])
+    },
+  )
 
   check('the history of a tag keeps its order past ten moves', async ({ store }) => {
     for (let i = 0; i < 25; i++) {
@@ -154,6 +168,7 @@ export function listingTags(check: Check): void {
       digest: digestOf('x'),
       size: Number.MAX_SAFE_INTEGER,
       leaseUntilMs: lease,
+      quotas: [],
     })
     const put = manifest('image', { repository: name, tags: [long], blobs: [digestOf('x')] })
     assert.deepEqual(await store.putManifest(put), { kind: 'stored' })

@@ -133,6 +133,19 @@ export function revokingTokens(check: Check): void {
     })
   })
 
+  check('a key that stands for itself is revoked by the name of its user', async ({ store }) => {
+    const robot = apiKey('robot')
+    const others = [apiKey('robot2'), apiKey('own', { username: 'robot' })]
+    for (const key of [robot, ...others]) await store.createApiKey(key, plenty)
+    const counts = await store.revokeUser('key:robot', now + 5, now + day)
+    assert.deepEqual(counts, { apiKeys: 1, refreshTokens: 0 })
+    const { apiKeys } = await store.readTokenState()
+    assert.deepEqual(
+      apiKeys.filter(({ revokedAtMs }) => revokedAtMs !== undefined),
+      [{ ...robot, revokedAtMs: now + 5 }],
+    )
+  })
+
   check('every change has a revision of its own', async ({ store }) => {
     const seen = new Set<number>()
     await Promise.all(
@@ -173,6 +186,88 @@ export function revokingTokens(check: Check): void {
       apiKeys.map(({ name }) => name),
       ['long'],
     )
+  })
+}
+
+export function sharingRevocations(check: Check): void {
+  const id = '0f8fad5b-d9cb-469f-a165-70867728950e'
+  const token = { of: 'token', subject: id, atMs: now, forgetAtMs: now + day } as const
+  const user = { of: 'user', subject: 'zoë', atMs: now, forgetAtMs: now + day } as const
+  const key = { of: 'api-key', subject: 'a'.repeat(16), atMs: now, forgetAtMs: now + day } as const
+
+  check('revocations of other stores are kept, once, and only grow stricter', async ({ store }) => {
+    const all = [token, user, key]
+    assert.deepEqual(await store.applyRevocations(all, plenty), { applied: 3, dropped: 0 })
+    const first = await store.readTokenState()
+    const kept = first.revocations.map(({ revision: _revision, ...rest }) => rest)
+    assert.deepEqual(new Set(kept), new Set(all))
+    const weaker = all.map((each) => ({ ...each, atMs: 1, forgetAtMs: 2 }))
+    for (const again of [all, weaker, []]) {
+      assert.deepEqual(await store.applyRevocations(again, plenty), { applied: 0, dropped: 0 })
+    }
+    assert.deepEqual(await store.readTokenState(), first)
+    const later = { ...user, atMs: now + 5, forgetAtMs: now + 1 }
+    assert.deepEqual(await store.applyRevocations([later], plenty), { applied: 1, dropped: 0 })
+    const { revision, revocations } = await store.readTokenState()
+    assert.equal(revision, first.revision + 1)
+    assert.deepEqual(
+      revocations.find(({ of }) => of === 'user'),
+      { ...user, atMs: now + 5, revision },
+    )
+  })
+
+  check('of a user they take what was made until then', async ({ store }) => {
+    const old = apiKey('old', { username: 'zoë' })
+    const young = apiKey('young', { username: 'zoë', createdAtMs: now + 1 })
+    const other = apiKey('other', { username: 'alice' })
+    for (const each of [old, young, other]) await store.createApiKey(each, plenty)
+    const times = [now, now + 1] as const
+    for (const createdAtMs of times) {
+      const made = refreshToken(`token ${createdAtMs}`, { username: 'zoë', createdAtMs })
+      await store.createRefreshToken(made, plenty)
+    }
+    await store.applyRevocations([user], plenty)
+    const { apiKeys } = await store.readTokenState()
+    const revoked = apiKeys.filter(({ revokedAtMs }) => revokedAtMs !== undefined)
+    assert.deepEqual(revoked, [{ ...old, revokedAtMs: now }])
+    const left = await store.listRefreshTokens()
+    assert.deepEqual(
+      left.map(({ createdAtMs }) => createdAtMs),
+      [now + 1],
+    )
+  })
+
+  check('of an API key that the store has, they revoke it, once', async ({ store }) => {
+    const made = apiKey('ci')
+    await store.createApiKey(made, plenty)
+    const revocation = { ...key, subject: made.id }
+    assert.deepEqual(await store.applyRevocations([revocation], 0), { applied: 1, dropped: 0 })
+    const { apiKeys, revocations, revision } = await store.readTokenState()
+    assert.deepEqual([apiKeys, revocations], [[{ ...made, revokedAtMs: now }], []])
+    const later = { ...revocation, atMs: now + 9 }
+    assert.deepEqual(await store.applyRevocations([later], 0), { applied: 0, dropped: 0 })
+    assert.equal(await store.readTokenRevision(), revision)
+  })
+
+  check(
+    'there are at most so many of a kind, and known ones have their place',
+    async ({ store }) => {
+      const many = Array.from({ length: 3 }, (_, i) => ({ ...user, subject: `user ${i}` }))
+      assert.deepEqual(await store.applyRevocations([...many, token], 2), {
+        applied: 3,
+        dropped: 1,
+      })
+      const later = { ...user, subject: 'user 0', atMs: now + 1 }
+      assert.deepEqual(await store.applyRevocations([later], 2), { applied: 1, dropped: 0 })
+    },
+  )
+
+  check('a sweep drops them when they have ended', async ({ store }) => {
+    await store.applyRevocations([token, user, key], plenty)
+    await store.sweepTokens(now + day - 1)
+    assert.equal((await store.readTokenState()).revocations.length, 3)
+    await store.sweepTokens(now + day)
+    assert.equal((await store.readTokenState()).revocations.length, 0)
   })
 }
 

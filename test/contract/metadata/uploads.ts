@@ -165,7 +165,7 @@ export function holdingSessions(check: Check): void {
 
 export function endingSessions(check: Check): void {
   const layer = digestOf('layer')
-  const blob = { repository: app, digest: layer, size: 100, leaseUntilMs: lease }
+  const blob = { repository: app, digest: layer, size: 100, leaseUntilMs: lease, quotas: [] }
 
   check('a link ends its session with it', async ({ store }) => {
     const made = upload({ owner: 'p1', fence: 2 })

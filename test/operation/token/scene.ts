@@ -1,4 +1,5 @@
 // What the tests of the token service start from: a store in memory, a clock by hand, a service.
+import type { SecretGuard } from '../../../src/authenticate/authenticate.ts'
 import type { BasicUser } from '../../../src/authenticate/basic.ts'
 import { anonymous, type Identity } from '../../../src/authenticate/identity.ts'
 import type { RegistryTokens } from '../../../src/authenticate/token/contract.ts'
@@ -6,6 +7,7 @@ import { createUserDirectory } from '../../../src/authenticate/token/directory.t
 import { createRegistryTokens } from '../../../src/authenticate/token/registry-tokens.ts'
 import type { BodySink } from '../../../src/http/body.ts'
 import { OciError } from '../../../src/oci/error.ts'
+import { BodyRoom } from '../../../src/operation/body-room.ts'
 import type { OperationRequest } from '../../../src/operation/registry.ts'
 import { TokenAdmin } from '../../../src/operation/token/admin.ts'
 import type { TokenAdminEvent, TokenEvent } from '../../../src/operation/token/audit.ts'
@@ -67,7 +69,13 @@ export class Scene {
   readonly service: TokenService
   readonly admin: TokenAdmin
   readonly tokens: RegistryTokens
+  readonly bodies: BodyRoom = new BodyRoom(1 << 20, 64 << 10)
   mayBeAllowed: MayBeAllowed = () => true
+  guard: SecretGuard = {
+    admit: () => undefined,
+    failed: () => undefined,
+    succeeded: () => undefined,
+  }
   #uuids = 0
   #randoms = 0
 
@@ -155,10 +163,12 @@ export class Scene {
     }
     const reply = await this.service.answer(action, request, {
       identity,
+      bodies: this.bodies,
       login: (username, password) => {
         if (username === 'ci' && password === 'secret') return { ...ciIdentity }
         throw new OciError('UNAUTHORIZED')
       },
+      guard: this.guard,
       mayBeAllowed: (who, what) => this.mayBeAllowed(who, what),
     })
     if (reply.kind !== 'whole' || reply.status !== 200) throw new Error('expected 200')

@@ -341,10 +341,13 @@ describe('loading TLS files', needsOpenssl, () => {
     test('with a signature that is not the issuer’s', async () => {
       const { der } = await pki.serverCa.ocspResponse(pki.server)
       const changed = Buffer.from(der)
-      // In producedAt: still a time, not what was signed.
-      const time = changed.indexOf(Buffer.from('180f', 'hex'))
-      changed.write('0', time + 15, 'latin1')
-      changed.write('1', time + 14, 'latin1')
+      // The last digit of producedAt: still a time, not what was signed.
+      const digit = changed.indexOf(Buffer.from('180f', 'hex')) + 15
+      changed.write(
+        changed.toString('latin1', digit, digit + 1) === '0' ? '1' : '0',
+        digit,
+        'latin1',
+      )
       const bundle = await writeScene(scene, pki.server.pem + pki.serverCa.pem)
       const ocspResponse = await writeScene(scene, changed)
       await refuses({ serverCertificateBundle: bundle, ocspResponse }, /its signature is not by/)

@@ -85,6 +85,24 @@ describe('ticket keys', needsOpenssl, () => {
     assert.notDeepEqual(second.withKeysOf(epoch).ticketKeys, first.material.ticketKeys)
   })
 
+  test('of processes with the same seed are the same, whenever those started', () => {
+    const seed = new TicketSecrets().seedFor(100)
+    const [early, late] = [new TicketSecrets(seed), new TicketSecrets(seed)]
+    const first = early.secretFor(100, undefined)
+    assert.deepEqual(late.secretFor(100, undefined), first)
+    early.secretFor(101, undefined)
+    const third = early.secretFor(102, undefined)
+    assert.deepEqual(late.secretFor(102, undefined), third)
+    const successor = new TicketSecrets(late.seedFor(102))
+    assert.deepEqual(successor.secretFor(103, undefined), early.secretFor(103, undefined))
+    assert.notDeepEqual(third, first)
+    // What was is not found again, nor does it take long to go far.
+    assert.notDeepEqual(early.secretFor(100, undefined), first)
+    late.secretFor(103, undefined)
+    assert.deepEqual(late.secretFor(100, undefined), early.secretFor(100, undefined))
+    assert.deepEqual(late.secretFor(1e9, undefined), early.secretFor(1e9, undefined))
+  })
+
   test('are used as long as a session lasts, between an hour and a day', () => {
     assert.equal(ticketEpochMs(60), hourMs)
     assert.equal(ticketEpochMs(12 * 3600), 12 * hourMs)

@@ -1,10 +1,16 @@
 // Counting connections whose ends are told without their names.
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { Admission } from '../../../src/server/transport/admission.ts'
-import { addressFromBytes, addressFromText } from '../../../src/server/transport/uws/address.ts'
+import {
+  addressFromBytes,
+  addressFromPacked,
+  addressFromText,
+} from '../../../src/server/transport/uws/address.ts'
 import { ConnectionLedger } from '../../../src/server/transport/uws/connections.ts'
 import {
   countListening,
@@ -182,6 +188,31 @@ test('the kernel’s table tells who is connected, over IPv4, IPv6 and IPv4 in I
   await until('they are gone', () => (countPeersNow(new Set([port]))?.size ?? 0) === 0)
 })
 
+test('of a port that processes share, each counts its own connections', async () => {
+  const source = `
+    const { connect, createServer } = require('node:net')
+    const server = createServer(() => {}).listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      const client = connect(port, '127.0.0.1', () => console.log(port))
+      process.stdin.resume()
+    })`
+  const other = spawn(process.execPath, ['-e', source], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const [told] = (await once(other.stdout, 'data')) as [Buffer]
+  const port = Number(told)
+  // Both ends of its connection are its own, and both are in the table.
+  await until('all see it', () => countPeersNow(new Set([port]))?.get('127.0.0.1') === 1)
+  const client = connect({ port, host: '127.0.0.1' })
+  await once(client, 'connect')
+  const clientPort = client.localPort ?? 0
+  for (const count of [countPeersNow, countPeersLater]) {
+    // The end of the connection that is ours has this port, the other one is a stranger's.
+    assert.deepEqual([...((await count(new Set([clientPort]), true)) ?? [])], [['127.0.0.1', 1]])
+    assert.deepEqual([...((await count(new Set([port]), true)) ?? [])], [])
+  }
+  client.destroy()
+  other.kill()
+})
+
 test('addresses have one form', () => {
   const latin1 = (text: string): ArrayBuffer => new TextEncoder().encode(text).buffer
   const forms = {
@@ -203,6 +234,21 @@ test('addresses have one form', () => {
     addressFromBytes(Buffer.from('20010db80000000000000000000000ff', 'hex')),
     '2001:db8::ff',
   )
+  const packed = {
+    '': '',
+    c0000201: '192.0.2.1',
+    c0000202: '192.0.2.2',
+    ffffffff: '255.255.255.255',
+    '00000000000000000000ffffc0000201': '192.0.2.1',
+    '20010db80000000000000000000000ff': '2001:db8::ff',
+    '20010db80000000000000000000000fe': '2001:db8::fe',
+  }
+  for (let times = 0; times < 2; times += 1) {
+    for (const [hex, expected] of Object.entries(packed)) {
+      const bytes = Uint8Array.from(Buffer.from(hex, 'hex')).buffer
+      assert.equal(addressFromPacked(bytes), expected)
+    }
+  }
 })
 
 test('swaps are given in bursts, and then as time passes', () => {

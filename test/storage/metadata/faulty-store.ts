@@ -1,11 +1,13 @@
 // A key-value store that fails on its nth step: a read, a write, or the commit, before it or after.
 
 import { StorageError } from '../../../src/storage/error.ts'
+import type { MaybePromise } from '../../../src/storage/metadata/contract.ts'
 import type {
   Durability,
   KeyRange,
   KeyValueEntry,
   KeyValueReader,
+  KeyValueSnapshot,
   KeyValueStore,
   KeyValueTransaction,
 } from '../../../src/storage/metadata/kv/contract.ts'
@@ -41,6 +43,14 @@ export class FaultyStore implements KeyValueStore {
     return result
   }
 
+  read<T>(action: () => T): MaybePromise<T> {
+    return this.#inner.read(action)
+  }
+
+  snapshot(): KeyValueSnapshot {
+    return this.#inner.snapshot()
+  }
+
   refresh(): void {
     this.#inner.refresh()
   }
@@ -64,6 +74,10 @@ function faulty(inner: KeyValueTransaction, step: (what: string) => void): KeyVa
       step(`get body ${key}`)
       return inner.getBody(key)
     },
+    bodyLength(key: string): number | undefined {
+      step(`body length ${key}`)
+      return inner.bodyLength(key)
+    },
     entries(range: KeyRange): KeyValueEntry[] {
       step(`entries ${range.start}`)
       return inner.entries(range)
@@ -71,6 +85,10 @@ function faulty(inner: KeyValueTransaction, step: (what: string) => void): KeyVa
     keys(range: KeyRange): string[] {
       step(`keys ${range.start}`)
       return inner.keys(range)
+    },
+    bodyKeys(range: KeyRange): string[] {
+      step(`body keys ${range.start}`)
+      return inner.bodyKeys(range)
     },
     put(key: string, value: string): void {
       step(`put ${key}`)

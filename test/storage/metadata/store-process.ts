@@ -2,7 +2,7 @@
 
 import { StorageError } from '../../../src/storage/error.ts'
 import { openLmdbMetadataStore } from '../../../src/storage/metadata/lmdb/open.ts'
-import { manifest, tag, upload } from '../../contract/metadata/scene.ts'
+import { app, latest, manifest, tag, upload } from '../../contract/metadata/scene.ts'
 import { lmdbOptions } from './lmdb-scene.ts'
 
 export type ChildMessage =
@@ -17,6 +17,8 @@ export type ParentMessage =
   | { readonly kind: 'store'; readonly number: number }
   /** Answered by `stored` with the id of a new upload session. */
   | { readonly kind: 'session' }
+  /** Answered by `stored`: it has looked up a tag, and keeps the snapshot for a moment. */
+  | { readonly kind: 'read' }
   | { readonly kind: 'close' }
 
 const [path = '', sharing = '', durability = ''] = process.argv.slice(2)
@@ -46,6 +48,8 @@ async function main(): Promise<void> {
   process.on('message', (message: ParentMessage) => {
     if (message.kind === 'close') {
       void store.close().then(() => process.disconnect())
+    } else if (message.kind === 'read') {
+      void answer('', async () => store.readTag(app, latest))
     } else if (message.kind === 'session') {
       const record = upload()
       void answer(record.id, () => store.createUpload(record))

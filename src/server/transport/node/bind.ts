@@ -7,11 +7,17 @@ import type { ListenerAddress, ListenSocket } from '../exchange.ts'
 const backlog = 4096
 
 /**
+ * `sharesAddress`: the supervisor of this process shares its socket with others.
  * Errors: Error with `code` 'EADDRINUSE', also for a path where something else than a dead socket is,
  * or 'EACCES'; what the system said otherwise.
  */
-export async function bind(server: Server, socket: ListenSocket): Promise<ListenerAddress> {
+export async function bind(
+  server: Server,
+  socket: ListenSocket,
+  sharesAddress = false,
+): Promise<ListenerAddress> {
   if (socket.kind === 'unix') {
+    if (sharesAddress) return bindShared(server, socket)
     await removeDeadSocket(socket.path)
     await listening(server, () => listenWithMode(server, socket.path, socket.mode))
     return { address: socket.path, port: 0 }
@@ -21,6 +27,16 @@ export async function bind(server: Server, socket: ListenSocket): Promise<Listen
   const bound = server.address()
   if (bound === null || typeof bound === 'string') throw new Error('not a TCP port')
   return { address: bound.address, port: bound.port }
+}
+
+// The supervisor makes the socket, open to nobody else, when the first process asks for it.
+async function bindShared(
+  server: Server,
+  { path, mode }: ListenSocket & { readonly kind: 'unix' },
+): Promise<ListenerAddress> {
+  await listening(server, () => server.listen({ path, backlog }))
+  chmodSync(path, mode)
+  return { address: path, port: 0 }
 }
 
 function listening(server: Server, listen: () => void): Promise<void> {

@@ -120,7 +120,9 @@ export class Connection implements ExchangeOwner {
       this.#socket.destroy()
       return
     }
-    const reply = this.#options.refuse(reason)
+    const { remoteAddress } = this
+    const asker = { remoteAddress, method: '', path: '', header: () => '' }
+    const reply = this.#options.refuse(reason, asker, status)
     if (reply.kind === 'stream') this.#socket.destroy()
     else {
       const refusal = reply.kind === 'empty' ? reply : { ...reply, status }
@@ -192,12 +194,12 @@ export class Connection implements ExchangeOwner {
     exchange.isStarted = true
     const { limit, standing } = this.origin
     if (standing?.holds() === false) this.#endUnheard(exchange)
-    else if (exchange.fault !== undefined) exchange.refuse(refuse(exchange.fault))
-    else if (limit !== undefined) exchange.refuse(this.#busy(limit))
+    else if (exchange.fault !== undefined) exchange.refuse(refuse(exchange.fault, exchange))
+    else if (limit !== undefined) exchange.refuse(this.#busy(limit, exchange))
     else {
       const requestLimit = admission.requestLimit(this.#addressOf)
       if (requestLimit !== undefined) {
-        exchange.send(this.#busy(requestLimit))
+        exchange.send(this.#busy(requestLimit, exchange))
         return
       }
       handler(exchange)
@@ -224,9 +226,9 @@ export class Connection implements ExchangeOwner {
     if (at !== -1) this.#waiting.splice(at, 1)
   }
 
-  #busy(limit: Limit): Reply {
+  #busy(limit: Limit, exchange: OwnedExchange): Reply {
     this.#options.counts.requestsRefused += 1
-    return this.#options.busy(limit)
+    return this.#options.busy(limit, exchange)
   }
 
   #forget(exchange: OwnedExchange): void {

@@ -50,7 +50,7 @@ class NodeListener implements Listener {
 
   async bind(): Promise<void> {
     const { server } = this.#http
-    this.#local = await bind(server, this.#options.socket)
+    this.#local = await bind(server, this.#options.socket, this.#options.sharesAddress)
     server.on('error', this.#options.onFault)
     this.#paceTimer = this.#startPace()
   }

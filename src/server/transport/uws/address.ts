@@ -3,11 +3,11 @@
 import { SocketAddress } from 'node:net'
 
 const mapped = /^0000:0000:0000:0000:0000:ffff:(..)(..):(..)(..)$/
-const decoder = new TextDecoder('latin1')
 
 /** From the text that uWebSockets.js gives, IPv6 in full; '' where there is none. */
 export function addressFromText(latin1: ArrayBuffer): string {
-  const text = decoder.decode(latin1)
+  // For texts as short as these a decoder takes five times as long (130 ns).
+  const text = String.fromCharCode(...new Uint8Array(latin1))
   return text.includes(':') ? addressFromGroups(text) : text
 }
 
@@ -15,6 +15,25 @@ export function addressFromText(latin1: ArrayBuffer): string {
 export function addressFromBytes(bytes: Buffer): string {
   if (bytes.length === 4) return bytes.join('.')
   return addressFromGroups(bytes.toString('hex').replace(/.{4}(?=.)/g, '$&:'))
+}
+
+// The same few come again and again, and to write one down costs as much as to ask for it.
+const knownMax = 4096
+let known = new Map<string | number, string>()
+
+/** From what uWebSockets.js gives in network order, 4 or 16 bytes; '' where there is none. */
+export function addressFromPacked(packed: ArrayBuffer): string {
+  if (packed.byteLength === 0) return ''
+  const key =
+    packed.byteLength === 4
+      ? new DataView(packed).getInt32(0)
+      : Buffer.from(packed).toString('latin1')
+  const before = known.get(key)
+  if (before !== undefined) return before
+  const address = addressFromBytes(Buffer.from(packed))
+  if (known.size >= knownMax) known = new Map()
+  known.set(key, address)
+  return address
 }
 
 /** `groups`: eight, of four digits each. */

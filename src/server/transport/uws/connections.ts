@@ -18,14 +18,17 @@ const waitedForMsMax = 4
 
 const ledgers = new WeakMap<Admission, ConnectionLedger>()
 
-/** The listeners of a process share one ledger, as they share their admission. */
-export function ledgerOf(admission: Admission): ConnectionLedger {
+/**
+ * The listeners of a process share one ledger, as they share their admission. `isShared`: other processes
+ * listen on the same ports.
+ */
+export function ledgerOf(admission: Admission, isShared = false): ConnectionLedger {
   const known = ledgers.get(admission)
   if (known !== undefined) return known
   const ledger = new ConnectionLedger(admission, {
     now: () => performance.now(),
-    countPeersNow,
-    countPeersLater,
+    countPeersNow: (ports) => countPeersNow(ports, isShared),
+    countPeersLater: (ports) => countPeersLater(ports, isShared),
   })
   ledgers.set(admission, ledger)
   return ledger

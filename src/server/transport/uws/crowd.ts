@@ -20,7 +20,8 @@ export class Crowd {
   constructor(options: TransportOptions, place: ListenSocket) {
     this.#options = options
     this.#port = place.kind === 'unix' ? 0 : place.port
-    this.#ledger = place.kind === 'unix' ? undefined : ledgerOf(options.admission)
+    this.#ledger =
+      place.kind === 'unix' ? undefined : ledgerOf(options.admission, options.sharesAddress)
     this.#ledger?.addPort(this.#port)
   }
 

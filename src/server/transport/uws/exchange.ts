@@ -8,7 +8,7 @@ import type { HeaderBlock } from '../../../http/header-block.ts'
 import type { ByteSource, Reply } from '../../../http/reply.ts'
 import type { Limit } from '../admission.ts'
 import type { Exchange, TransportOptions } from '../exchange.ts'
-import { addressFromText } from './address.ts'
+import { addressFromPacked } from './address.ts'
 import { noBody, UwsBody } from './body.ts'
 import { framingOf } from './framing.ts'
 import { MemorySource } from './memory-source.ts'
@@ -88,7 +88,8 @@ export class UwsExchange implements Exchange {
     const framing = framingOf(this.method, this.path.length + this.query.length, host.headers)
     try {
       if (framing.kind === 'refused') {
-        this.#refuse(host.options.refuse(framing.reason), framing.status)
+        const { reason, status } = framing
+        this.#refuse(host.options.refuse(reason, this, status), status)
       } else {
         const turned = host.turnsAway(this)
         if (framing.kind === 'body') this.#expectBody(framing.length)
@@ -105,7 +106,7 @@ export class UwsExchange implements Exchange {
   get remoteAddress(): string {
     if (this.#remoteAddress === undefined) {
       if (this.#aborted || this.#complete) return ''
-      this.#remoteAddress = addressFromText(this.#res.getRemoteAddressAsText())
+      this.#remoteAddress = addressFromPacked(this.#res.getRemoteAddress())
     }
     return this.#remoteAddress
   }
@@ -199,7 +200,7 @@ export class UwsExchange implements Exchange {
   #turnAway({ limit, closes }: TurnedAway): void {
     const { options } = this.#host
     options.counts.requestsRefused += 1
-    const reply = options.busy(limit)
+    const reply = options.busy(limit, this)
     // A client that is still writing sees the answer only if its body is read.
     const closeConnection = closes && this.#body === noBody
     this.send(reply.kind === 'whole' && closeConnection ? { ...reply, closeConnection } : reply)
@@ -278,21 +279,22 @@ export class UwsExchange implements Exchange {
     this.#res.endWithoutBody()
   }
 
+  // One call writes all lines: uWS copies what it is given as the status as it is.
   #writeHead(status: number, headers: HeaderBlock, length?: number): void {
-    const res = this.#res
-    const ahead = this.#saidContinue ? `HTTP/1.1 ${statusLineOf(status)}\r\n` : ''
-    // Without a status uWS writes `200 OK`, at no cost of ours.
-    if (status !== 200 && ahead === '') res.writeStatus(statusLineOf(status))
-    // One call writes all lines: uWS copies the value as it is.
     const lines = headers.linesWith(this.#host.options.replyHeaders)
-    if (!lines.isEmpty) {
-      const name = ahead === '' ? lines.name : ahead + Buffer.from(lines.name).toString('latin1')
-      res.writeHeader(name, length === undefined ? lines.rest : lines.restWithLength(length))
-    } else if (length !== undefined) {
-      res.writeHeader(`${ahead}Content-Length`, String(length))
-    } else if (ahead !== '') {
-      res.writeHeader(`${ahead}Connection`, 'keep-alive')
-    }
+    const head = lines.head(statusLineOf(status), length)
+    if (this.#saidContinue) this.#writeHeadBehind(head)
+    else this.#res.writeStatus(head)
+  }
+
+  // Its status line is used up, so the final one goes out as the begin of a header.
+  #writeHeadBehind(head: string | ArrayBuffer): void {
+    const text = typeof head === 'string' ? head : Buffer.from(head).toString()
+    const [statusLine = '', ...lines] = text.split('\r\n')
+    const [first = 'Connection: keep-alive', ...others] = lines
+    const [name = '', ...value] = first.split(': ')
+    const rest = [value.join(': '), ...others].join('\r\n')
+    this.#res.writeHeader(`HTTP/1.1 ${statusLine}\r\n${name}`, rest)
   }
 
   #stream(status: number, headers: HeaderBlock, source: ByteSource): void {

@@ -30,6 +30,7 @@ const turnedAwayMin = 256
 export const listenUws: Transport = async (options: TransportOptions): Promise<Listener> => {
   assert(uwsProblem === undefined, uwsProblem)
   refuseImpossible(options)
+  if (options.sharesAddress === true) return new UwsListener(options, options.socket)
   const place = await freePlace(options.socket)
   const listener = new UwsListener(options, place)
   if (!isShared(place)) return listener
@@ -37,7 +38,11 @@ export const listenUws: Transport = async (options: TransportOptions): Promise<L
   throw placeTaken(place)
 }
 
-function refuseImpossible({ tls, proxyProtocol }: TransportOptions): void {
+function refuseImpossible({ tls, proxyProtocol, socket, sharesAddress }: TransportOptions): void {
+  if (socket.kind === 'unix' && sharesAddress === true) {
+    // The last one to listen would have the name, and with it all connections.
+    throw new Error('uWebSockets.js cannot share a unix socket; set server.transport = "node"')
+  }
   if (tls !== undefined) refuseImpossibleTls(tls)
   if (proxyProtocol === undefined) return
   // It takes one in front of every request, so a client behind a proxy could write its own; and it

@@ -9,10 +9,12 @@ type Native = typeof UWebSockets
 // the head arrives in more than one segment, as it does on every real network.
 const headBytesMax = 16 * 1024
 
+const require = createRequire(import.meta.url)
+
 function load(): { readonly native?: Native; readonly problem?: string } {
   process.env['UWS_HTTP_MAX_HEADERS_SIZE'] ??= String(headBytesMax)
   try {
-    return { native: createRequire(import.meta.url)('uWebSockets.js') as Native }
+    return { native: require('uWebSockets.js') as Native }
   } catch (cause) {
     // The package's own message lists platforms; what decides here are the ABI and the C library.
     const reason = cause instanceof Error ? (cause.message.split('\n').at(-1) ?? '') : ''
@@ -21,6 +23,17 @@ function load(): { readonly native?: Native; readonly problem?: string } {
         `uWebSockets.js has no binary that loads here (Node ABI ${process.versions.modules}, ` +
         `${process.platform}-${process.arch}, glibc ${glibcVersion()}): ${reason}`,
     }
+  }
+}
+
+// Whatever was installed under that name, the official build perhaps.
+function packageVersion(): string {
+  if (loaded.native === undefined) return 'none'
+  try {
+    const { version } = require('uWebSockets.js/package.json') as { version?: unknown }
+    return typeof version === 'string' ? version : 'unknown'
+  } catch {
+    return 'unknown'
   }
 }
 
@@ -33,3 +46,5 @@ const loaded = load()
 
 export const native: Native | undefined = loaded.native
 export const problem: string | undefined = loaded.problem
+/** Of the package; `none` where its binary does not load. */
+export const uwsVersion: string = packageVersion()

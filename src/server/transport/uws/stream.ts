@@ -4,9 +4,11 @@ import type { HttpResponse } from 'uWebSockets.js'
 import type { ByteSource } from '../../../http/reply.ts'
 import type { Moving, PaceKeeper } from './pace.ts'
 
-const scratchBytes = 512 * 1024
-// What is read for a socket that takes little at a time.
-const readBytesMin = 128 * 1024
+// More is not faster: it leaves the caches, and what a socket refuses is read again for the next one.
+const scratchBytes = 256 * 1024
+// What is read at first, and for a socket that takes little at a time: of a new connection's first bytes
+// the socket refuses most, and a client may soon have enough.
+const readBytesMin = 64 * 1024
 const waitBytes = 128 * 1024
 const waitBuffersKept = 64
 // After so much in one go, other connections get their turn.
@@ -68,7 +70,7 @@ export class Stream implements Moving {
   readonly #source: ByteSource
   #position = 0
   #writableAt = 0
-  #readBytes = scratchBytes
+  #readBytes = readBytesMin
   #headSent = false
   #waiting = false
   /** The socket has refused some of it. */
@@ -206,10 +208,15 @@ export class Stream implements Moving {
       this.#host.onDone()
       return false
     }
-    this.#position = ok ? this.#position + chunk.length : res.getWriteOffset()
-    if (ok) this.#blocked = false
-    else this.#block()
-    return ok
+    if (!ok) {
+      this.#position = res.getWriteOffset()
+      this.#block()
+      return false
+    }
+    this.#position += chunk.length
+    this.#readBytes = Math.min(scratchBytes, 2 * this.#readBytes)
+    this.#blocked = false
+    return true
   }
 
   #block(): void {

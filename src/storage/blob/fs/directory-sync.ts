@@ -1,6 +1,6 @@
 // Makes new names durable: one fsync of a directory serves all who asked before it began.
 
-import { close, constants, fsync, open } from 'node:fs'
+import { closeSync, constants, fsync, openSync } from 'node:fs'
 import { fileCall } from './file-call.ts'
 
 interface DirectoryState {
@@ -45,13 +45,14 @@ export class DirectorySync {
   }
 }
 
+// What was changed a moment before is in memory, so that only the sync itself has to wait for the disk.
 /** Errors: the system's own. */
 export async function syncDirectory(path: string): Promise<void> {
   const flags = constants.O_RDONLY | constants.O_DIRECTORY
-  const fd = await fileCall<number>((settle) => open(path, flags, settle))
+  const fd = openSync(path, flags)
   try {
     await fileCall((settle) => fsync(fd, (error) => settle(error, undefined)))
   } finally {
-    await fileCall((settle) => close(fd, (error) => settle(error ?? null, undefined)))
+    closeSync(fd)
   }
 }

@@ -1,9 +1,11 @@
 // One open file as a BlobReader.
 
-import { close, constants, fstat, open, read, readSync, type Stats } from 'node:fs'
+import { close, constants, fstat, fstatSync, open, read, readSync, type Stats } from 'node:fs'
 import { StorageError } from '../../error.ts'
-import type { BlobReader } from '../contract.ts'
+import type { BlobFate, BlobReader } from '../contract.ts'
+import { isErasing } from './erase.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
+import { isSetAside } from './set-aside.ts'
 
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW
 
@@ -72,6 +74,16 @@ class FileReader implements BlobReader {
       throw storageError(`read ${this.#path}`, error)
     }
     return length
+  }
+
+  fateNow(): BlobFate {
+    try {
+      const { mode, nlink } = fstatSync(this.#fd)
+      if (isErasing(mode) || isSetAside(mode)) return 'overwritten'
+      return nlink === 0 ? 'removed' : 'kept'
+    } catch (error) {
+      throw storageError(`look at ${this.#path}`, error)
+    }
   }
 
   close(): void {

@@ -4,7 +4,14 @@ import { randomUUID } from 'node:crypto'
 import { close, link, mkdir, open, unlink } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { StorageError } from '../../error.ts'
-import { algorithmKey, blobsKey, digestAlgorithms, prefixLength, uploadsKey } from '../keys.ts'
+import {
+  algorithmKey,
+  blobsKey,
+  digestAlgorithms,
+  prefixLength,
+  probeName,
+  uploadsKey,
+} from '../keys.ts'
 import { syncDirectory } from './directory-sync.ts'
 import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
 
@@ -75,7 +82,7 @@ function prefixes(): readonly string[] {
 }
 
 async function probeLink(root: string): Promise<void> {
-  const name = `.link-probe-${randomUUID()}`
+  const name = `${probeName}${randomUUID()}`
   const source = join(root, uploadsKey, name)
   const target = join(root, blobsKey, name)
   try {

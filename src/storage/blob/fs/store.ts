@@ -1,18 +1,42 @@
 // Blobs as files in Docker Distribution's tree, published by hard link.
 
 import { randomUUID } from 'node:crypto'
-import { close, fdatasync, link, lstat, open, rmdir, type Stats, unlink, write } from 'node:fs'
+import {
+  close,
+  fdatasync,
+  link,
+  lstat,
+  lstatSync,
+  open,
+  rename,
+  rmdir,
+  type Stats,
+  unlink,
+  write,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Digest } from '../../../oci/digest.ts'
 import type { UploadId } from '../../../oci/upload-id.ts'
 import { StorageError } from '../../error.ts'
-import type { BlobReader, BlobStore, StagingTarget } from '../contract.ts'
-import { blobKey, dataKey, prefixKey, uploadKey, uploadsKey } from '../keys.ts'
+import type { BlobAudit, BlobMark } from '../audit.ts'
+import type { BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
+import {
+  blobKey,
+  dataKey,
+  erasingKey,
+  prefixKey,
+  quarantineKey,
+  uploadKey,
+  uploadsKey,
+} from '../keys.ts'
+import { FsBlobAudit } from './audit.ts'
 import { DirectorySync } from './directory-sync.ts'
+import { eraseAll } from './erase.ts'
 import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
 import { openReader } from './file-reader.ts'
 import { listBlobs, listUploads } from './list-tree.ts'
 import { mkdirOne, prepareTree } from './prepare-tree.ts'
+import { markSetAside, setAside } from './set-aside.ts'
 
 export interface FsBlobStoreOptions {
   /** Docker Distribution's `…/docker/registry/v2`, or an empty directory; made where absent. */
@@ -35,11 +59,13 @@ export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<Blob
 const linkAttemptsMax = 8
 
 class FsBlobStore implements BlobStore {
+  readonly audit: BlobAudit
   readonly #root: string
   readonly #isDurable: boolean
   readonly #directories = new DirectorySync()
 
   constructor({ rootDir, durability }: FsBlobStoreOptions) {
+    this.audit = new FsBlobAudit(rootDir)
     this.#root = rootDir
     this.#isDurable = durability === 'fsync'
   }
@@ -56,45 +82,106 @@ class FsBlobStore implements BlobStore {
     return { kind: 'fs', path: this.#path(uploadKey(upload)) }
   }
 
-  stagedSize(upload: UploadId): Promise<number | undefined> {
-    return sizeOf(this.#path(uploadKey(upload)))
+  // At once: its inode is in memory, since it was written a moment before, and a thread of libuv would
+  // cost ten times as much.
+  async stagedSize(upload: UploadId): Promise<number | undefined> {
+    return sizeNow(this.#path(uploadKey(upload)))
   }
 
   openStaged(upload: UploadId): Promise<BlobReader | undefined> {
     return openReader(this.#path(uploadKey(upload)))
   }
 
-  async publish(upload: UploadId, digest: Digest, size: number): Promise<void> {
-    const staged = await this.stagedSize(upload)
-    const isLinked = staged === size && (await this.#link(upload, digest))
-    const published = isLinked ? size : await this.size(digest)
-    if (published === undefined) {
-      const found = staged === undefined ? 'nothing' : `${staged} bytes`
-      throw new StorageError('conflict', `${found} staged where ${size} bytes were to be published`)
+  async publish(
+    upload: UploadId,
+    digest: Digest,
+    size: number,
+    { replace }: { readonly replace: boolean } = { replace: false },
+  ): Promise<void> {
+    if (replace) await this.#replace(upload, digest, size)
+    for (let attempt = 1; !(await this.#tryPublish(upload, digest, size)); attempt++) {
+      if (attempt === linkAttemptsMax) {
+        throw new StorageError('unavailable', `publish ${digest}: it is removed again and again`)
+      }
     }
-    if (published !== size) {
-      throw new StorageError('corrupt', `${digest} has ${published} bytes instead of ${size}`)
-    }
-    // Also where the blob was there before: whoever linked it may not have synced it yet.
-    await this.#syncNames(digest)
   }
 
   async discard(upload: UploadId): Promise<void> {
     await this.#unlink(this.#path(uploadKey(upload)))
   }
 
-  async remove(digest: Digest): Promise<boolean> {
-    const isRemoved = await this.#unlink(this.#path(dataKey(digest)))
+  async remove(
+    digest: Digest,
+    {
+      overwrite,
+      isSyncedLater = false,
+    }: { readonly overwrite: boolean; readonly isSyncedLater?: boolean } = { overwrite: false },
+  ): Promise<boolean> {
+    const isRemoved = overwrite
+      ? (await this.#moveAway(digest, erasingKey)) !== undefined
+      : await this.#unlink(this.#path(dataKey(digest)))
     const directory = this.#path(blobKey(digest))
     const emptied = fileCall((settle) => rmdir(directory, (error) => settle(error, undefined)))
     try {
       // A foreign file keeps its directory.
       await unlessCode(emptied, 'ENOENT', 'ENOTEMPTY', 'EEXIST')
-      if (isRemoved) await this.#syncRemoval(digest)
+      if (isRemoved && !isSyncedLater) await this.#syncRemoval(digest)
     } catch (error) {
       throw storageError(`remove ${digest}`, error)
     }
     return isRemoved
+  }
+
+  async syncRemoved(digests: readonly Digest[]): Promise<void> {
+    if (!this.#isDurable) return
+    // Those of a kept directory, and their common ones once.
+    const own = digests.map((digest) => this.#path(blobKey(digest)))
+    const shared = new Set(digests.map((digest) => this.#path(prefixKey(digest))))
+    try {
+      // One after the other: what the first one writes, the others mostly need not.
+      for (const path of own) await unlessCode(this.#directories.sync(path), 'ENOENT')
+      for (const path of shared) await this.#directories.sync(path)
+    } catch (error) {
+      throw storageError('sync what was removed', error)
+    }
+  }
+
+  async *eraseRemoved(mayGoOn: (bytes: number) => Promise<void>): AsyncGenerator<Erased> {
+    const directory = this.#path(erasingKey)
+    let hasRemoved = false
+    try {
+      for await (const erased of eraseAll(directory, mayGoOn)) {
+        hasRemoved ||= erased.kind !== 'failed'
+        yield erased
+      }
+    } finally {
+      if (hasRemoved) await this.#syncMoves(directory)
+    }
+  }
+
+  isThereNow(digest: Digest): boolean {
+    try {
+      return lstatSync(this.#path(dataKey(digest)), { throwIfNoEntry: false })?.isFile() === true
+    } catch (error) {
+      throw storageError(`look at ${digest}`, error)
+    }
+  }
+
+  readingTarget(digest: Digest): StagingTarget {
+    return { kind: 'fs', path: this.#path(dataKey(digest)) }
+  }
+
+  async quarantine(digest: Digest, seen?: BlobMark): Promise<string | undefined> {
+    const place = await this.#moveAway(digest, quarantineKey, seen)
+    try {
+      if (place !== undefined) {
+        await markSetAside(place)
+        await this.#syncRemoval(digest)
+      }
+    } catch (error) {
+      throw storageError(`quarantine ${digest}`, error)
+    }
+    return place
   }
 
   listStaged(): AsyncIterable<UploadId> {
@@ -129,7 +216,39 @@ class FsBlobStore implements BlobStore {
     return join(this.#root, key)
   }
 
-  /** False where there is a blob already, which is never replaced. */
+  /** False where a reclaimer has taken away at the same time what was there. */
+  async #tryPublish(upload: UploadId, digest: Digest, size: number): Promise<boolean> {
+    const staged = await this.stagedSize(upload)
+    const isLinked = staged === size && (await this.#link(upload, digest))
+    const published = isLinked ? size : await this.size(digest)
+    if (published === undefined) {
+      if (staged === size) return false
+      const found = staged === undefined ? 'nothing' : `${staged} bytes`
+      throw new StorageError('conflict', `${found} staged where ${size} bytes were to be published`)
+    }
+    if (published !== size) {
+      throw new StorageError('corrupt', `${digest} has ${published} bytes instead of ${size}`)
+    }
+    // Also where the blob was there before: whoever linked it may not have synced it yet.
+    return this.#syncNames(digest)
+  }
+
+  /** In one step, so that readers have the one or the other. Nothing where nothing is there. */
+  async #replace(upload: UploadId, digest: Digest, size: number): Promise<void> {
+    const isStaged = (await this.stagedSize(upload)) === size
+    if (!isStaged || !this.isThereNow(digest)) return
+    const source = this.#path(uploadKey(upload))
+    const target = this.#path(dataKey(digest))
+    const moved = fileCall<true>((settle) => rename(source, target, (error) => settle(error, true)))
+    try {
+      // Without its directory it is published like any other.
+      await unlessCode(moved, 'ENOENT')
+    } catch (error) {
+      throw storageError(`replace ${digest}`, error)
+    }
+  }
+
+  /** False where there is a blob already, which is not replaced. */
   async #link(upload: UploadId, digest: Digest): Promise<boolean> {
     const source = this.#path(uploadKey(upload))
     const directory = this.#path(blobKey(digest))
@@ -148,15 +267,41 @@ class FsBlobStore implements BlobStore {
     }
   }
 
-  /** The blob's own directory and the one that holds it, where both may be new. */
-  async #syncNames(digest: Digest): Promise<void> {
-    if (!this.#isDurable) return
-    const own = this.#directories.sync(this.#path(blobKey(digest)))
+  /** The blob's own directory and the one that holds it, where both may be new; false where its own is gone. */
+  async #syncNames(digest: Digest): Promise<boolean> {
+    if (!this.#isDurable) return true
+    const own = this.#directories.sync(this.#path(blobKey(digest))).then(() => true)
     const prefix = this.#directories.sync(this.#path(prefixKey(digest)))
     try {
-      await Promise.all([own, prefix])
+      const [isThere] = await Promise.all([unlessCode(own, 'ENOENT'), prefix])
+      return isThere === true
     } catch (error) {
       throw storageError(`sync the directory of ${digest}`, error)
+    }
+  }
+
+  /** Answers where it is now, durably; undefined where there was none. */
+  async #moveAway(digest: Digest, to: string, seen?: BlobMark): Promise<string | undefined> {
+    const directory = this.#path(to)
+    const place = join(directory, `${digest.replace(':', '-')}.${randomUUID()}`)
+    try {
+      await mkdirOne(directory)
+      if (!(await setAside(this.#path(dataKey(digest)), place, seen))) return undefined
+    } catch (error) {
+      throw storageError(`move ${digest} to ${directory}`, error)
+    }
+    await this.#syncMoves(directory)
+    return place
+  }
+
+  async #syncMoves(directory: string): Promise<void> {
+    if (!this.#isDurable) return
+    try {
+      await this.#directories.sync(directory)
+      // It may have been made just now.
+      await this.#directories.sync(join(directory, '..'))
+    } catch (error) {
+      throw storageError(`sync ${directory}`, error)
     }
   }
 
@@ -179,10 +324,21 @@ class FsBlobStore implements BlobStore {
 async function sizeOf(path: string): Promise<number | undefined> {
   const found = fileCall<Stats>((settle) => lstat(path, settle))
   try {
-    const stats = await unlessCode(found, 'ENOENT')
-    if (stats && !stats.isFile()) throw new StorageError('corrupt', `${path} is not a file`)
-    return stats?.size
+    return sizeOfFile(path, await unlessCode(found, 'ENOENT'))
   } catch (error) {
     throw storageError(`look at ${path}`, error)
   }
+}
+
+function sizeNow(path: string): number | undefined {
+  try {
+    return sizeOfFile(path, lstatSync(path, { throwIfNoEntry: false }))
+  } catch (error) {
+    throw storageError(`look at ${path}`, error)
+  }
+}
+
+function sizeOfFile(path: string, stats: Stats | undefined): number | undefined {
+  if (stats && !stats.isFile()) throw new StorageError('corrupt', `${path} is not a file`)
+  return stats?.size
 }

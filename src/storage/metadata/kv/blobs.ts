@@ -1,9 +1,10 @@
 // Which repository holds which blob, and until when it may without a manifest that references it.
 
 import type { Digest } from '../../../oci/digest.ts'
-import type { RepositoryName } from '../../../oci/name.ts'
+import { parseRepositoryName, type RepositoryName } from '../../../oci/name.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobLink } from '../contract.ts'
+import type { OverQuota, Quota } from '../usage.ts'
 import type { KeyValueReader, KeyValueTransaction } from './contract.ts'
 import {
   type BlobRecord,
@@ -16,16 +17,19 @@ import {
 import {
   below,
   blobKey,
+  droppedKey,
   holderKey,
   holdersPrefix,
+  lastPart,
   leaseKey,
   linkKey,
   present,
   referencesPrefix,
 } from './keys.ts'
+import { changeUsage, overQuota } from './usage.ts'
 
 /** What a repository says of a blob that it holds. */
-interface Link {
+export interface Link {
   /** Undefined while a manifest references the blob. */
   readonly leaseUntilMs: number | undefined
 }
@@ -54,27 +58,74 @@ export function readBlob(
   }
 }
 
-/** Errors: StorageError 'corrupt' where the blob is known with another size. */
+/**
+ * 'busy' while the blob is being destroyed.
+ * Errors: StorageError 'corrupt' where the blob is known with another size.
+ */
 export function linkBlob(
   transaction: KeyValueTransaction,
   repository: RepositoryName,
   digest: Digest,
   size: number,
   leaseUntilMs: number,
-): void {
+  quotas: readonly Quota[],
+): 'linked' | 'busy' | OverQuota {
   const record = readBlobRecord(transaction, digest)
-  if (record !== undefined && record.size !== size) {
+  if (record?.state === 'destroying') return 'busy'
+  if (record !== undefined && record.size !== size && record.state !== 'quarantined') {
     throw new StorageError(
       'corrupt',
       `${digest} is recorded with ${record.size} bytes, not ${size}`,
     )
   }
-  // A repository holds it from now on, so the record itself keeps no lease; a condemned one lives again.
-  if (record?.leaseUntilMs !== undefined) transaction.remove(leaseKey(record.leaseUntilMs, digest))
-  if (record?.state !== 'live' || record.leaseUntilMs !== undefined) {
-    transaction.put(blobKey(digest), encodeBlob({ size, state: 'live' }))
+  const refusal = roomRefusal(transaction, repository, digest, size, quotas)
+  if (refusal !== undefined) {
+    // The bytes are under their digest already; by its lease garbage collection finds them.
+    if (record === undefined) putUnheld(transaction, digest, size, leaseUntilMs)
+    return refusal
   }
-  hold(transaction, repository, digest, leaseUntilMs)
+  // Of a quarantined one nobody may have known the size.
+  if (record !== undefined) changeSize(transaction, digest, size - record.size)
+  // These are its bytes again, so one that was condemned or out of the way lives again.
+  putHeld(transaction, digest, record, { size, state: 'live' })
+  hold(transaction, repository, digest, size, leaseUntilMs)
+  return 'linked'
+}
+
+/** Each of its holders has grown by so many bytes. */
+function changeSize(transaction: KeyValueTransaction, digest: Digest, bytes: number): void {
+  if (bytes === 0) return
+  const prefix = holdersPrefix(digest)
+  for (const key of transaction.keys(below(prefix))) {
+    const repository = parseRepositoryName(lastPart(key, prefix))
+    if (repository === undefined) continue
+    changeUsage(transaction, repository, { bytes: BigInt(bytes), tags: 0 })
+  }
+}
+
+/** A repository holds it from now on: the record itself has no lease, and is not condemned. */
+export function putHeld(
+  transaction: KeyValueTransaction,
+  digest: Digest,
+  before: BlobRecord | undefined,
+  record: { readonly size: number; readonly state: 'live' | 'quarantined' },
+): void {
+  const isSame = before?.state === record.state && before.size === record.size
+  if (isSame && before.leaseUntilMs === undefined) return
+  endOwnLease(transaction, digest, before)
+  transaction.put(blobKey(digest), encodeBlob(record))
+}
+
+/** The rows, by their time, of a blob that no repository holds: its lease, or that it is condemned. */
+export function endOwnLease(
+  transaction: KeyValueTransaction,
+  digest: Digest,
+  record: BlobRecord | undefined,
+): void {
+  if (record?.leaseUntilMs !== undefined) transaction.remove(leaseKey(record.leaseUntilMs, digest))
+  if (record?.condemnedAtMs !== undefined) {
+    transaction.remove(droppedKey(record.condemnedAtMs, digest))
+  }
 }
 
 export function mountBlob(
@@ -83,10 +134,14 @@ export function mountBlob(
   target: RepositoryName,
   digest: Digest,
   leaseUntilMs: number,
-): boolean {
-  if (readBlob(transaction, source, digest) === undefined) return false
-  hold(transaction, target, digest, leaseUntilMs)
-  return true
+  quotas: readonly Quota[],
+): 'mounted' | 'absent' | OverQuota {
+  const blob = readBlob(transaction, source, digest)
+  if (blob === undefined) return 'absent'
+  const refusal = roomRefusal(transaction, target, digest, blob.size, quotas)
+  if (refusal !== undefined) return refusal
+  hold(transaction, target, digest, blob.size, leaseUntilMs)
+  return 'mounted'
 }
 
 export function renewLease(
@@ -95,8 +150,9 @@ export function renewLease(
   digest: Digest,
   leaseUntilMs: number,
 ): boolean {
-  if (readBlob(transaction, repository, digest) === undefined) return false
-  hold(transaction, repository, digest, leaseUntilMs)
+  const blob = readBlob(transaction, repository, digest)
+  if (blob === undefined) return false
+  hold(transaction, repository, digest, blob.size, leaseUntilMs)
   return true
 }
 
@@ -109,15 +165,27 @@ export function unlinkBlob(
   const blob = readBlob(transaction, repository, digest)
   if (blob === undefined) return 'absent'
   if (blob.referenced) return 'referenced'
+  release(transaction, repository, digest, blob)
+  if (!isHeld(transaction, digest)) putUnheld(transaction, digest, blob.size, leaseUntilMs)
+  return 'removed'
+}
+
+/** The repository, whose lease it is, holds the blob no more. */
+export function release(
+  transaction: KeyValueTransaction,
+  repository: RepositoryName,
+  digest: Digest,
+  link: { readonly size: number; readonly leaseUntilMs: number },
+): void {
   transaction.remove(linkKey(repository, digest))
   transaction.remove(holderKey(digest, repository))
-  transaction.remove(leaseKey(blob.leaseUntilMs, digest, repository))
-  const isHeld = transaction.keys({ ...below(holdersPrefix(digest)), limit: 1 }).length > 0
-  if (!isHeld) {
-    transaction.put(blobKey(digest), encodeBlob({ size: blob.size, state: 'live', leaseUntilMs }))
-    transaction.put(leaseKey(leaseUntilMs, digest), present)
-  }
-  return 'removed'
+  transaction.remove(leaseKey(link.leaseUntilMs, digest, repository))
+  changeUsage(transaction, repository, { bytes: -BigInt(link.size), tags: 0 })
+}
+
+/** Whether any repository holds the blob. */
+export function isHeld(reader: KeyValueReader, digest: Digest): boolean {
+  return reader.keys({ ...below(holdersPrefix(digest)), limit: 1 }).length > 0
 }
 
 /** A manifest of the repository references the blob now: its lease ends. Nothing where it is absent. */
@@ -143,27 +211,60 @@ export function startLease(
   putLeasedLink(transaction, repository, digest, leaseUntilMs)
 }
 
-function hold(
+/** What is there already needs no room. */
+function roomRefusal(
+  reader: KeyValueReader,
+  repository: RepositoryName,
+  digest: Digest,
+  size: number,
+  quotas: readonly Quota[],
+): OverQuota | undefined {
+  if (quotas.length === 0 || readLink(reader, repository, digest) !== undefined) return undefined
+  return overQuota(reader, quotas, { bytes: BigInt(size), tags: 0 })
+}
+
+/** The blob store has it, no repository does. */
+export function putUnheld(
+  transaction: KeyValueTransaction,
+  digest: Digest,
+  size: number,
+  leaseUntilMs: number,
+  state: 'live' | 'quarantined' = 'live',
+): void {
+  transaction.put(blobKey(digest), encodeBlob({ size, state, leaseUntilMs }))
+  transaction.put(leaseKey(leaseUntilMs, digest), present)
+}
+
+/** Its record is there, and live or about to be. Counts what is new to the repository. */
+export function hold(
   transaction: KeyValueTransaction,
   repository: RepositoryName,
   digest: Digest,
+  size: number,
   leaseUntilMs: number,
 ): void {
   const link = readLink(transaction, repository, digest)
   if (link === undefined) {
+    changeUsage(transaction, repository, { bytes: BigInt(size), tags: 0 })
     transaction.put(holderKey(digest, repository), present)
     // A sparse manifest may have named the blob before it came.
-    const references = transaction.keys({
-      ...below(referencesPrefix(repository, digest)),
-      limit: 1,
-    })
-    if (references.length > 0) transaction.put(linkKey(repository, digest), encodeLease(undefined))
-    else putLeasedLink(transaction, repository, digest, leaseUntilMs)
+    if (isReferenced(transaction, repository, digest)) {
+      transaction.put(linkKey(repository, digest), encodeLease(undefined))
+    } else putLeasedLink(transaction, repository, digest, leaseUntilMs)
   } else if (link.leaseUntilMs !== undefined && link.leaseUntilMs < leaseUntilMs) {
     // Only ever later: another client may rely on the end that it was told of.
     transaction.remove(leaseKey(link.leaseUntilMs, digest, repository))
     putLeasedLink(transaction, repository, digest, leaseUntilMs)
   }
+}
+
+/** Whether a manifest of the repository names the blob, be it there or not. */
+export function isReferenced(
+  reader: KeyValueReader,
+  repository: RepositoryName,
+  digest: Digest,
+): boolean {
+  return reader.keys({ ...below(referencesPrefix(repository, digest)), limit: 1 }).length > 0
 }
 
 function putLeasedLink(
@@ -176,7 +277,8 @@ function putLeasedLink(
   transaction.put(leaseKey(leaseUntilMs, digest, repository), present)
 }
 
-function readLink(
+/** Live or not. */
+export function readLink(
   reader: KeyValueReader,
   repository: RepositoryName,
   digest: Digest,

@@ -30,6 +30,10 @@ export class BufferedTransaction implements KeyValueTransaction {
     return this.#bodies.has(key) ? this.#bodies.get(key) : this.#base.getBody(key)
   }
 
+  bodyLength(key: string): number | undefined {
+    return this.#bodies.has(key) ? this.#bodies.get(key)?.length : this.#base.bodyLength(key)
+  }
+
   entries(range: KeyRange): KeyValueEntry[] {
     const own = this.#ownWithin(range)
     if (own.length === 0) return this.#base.entries(range)
@@ -49,6 +53,10 @@ export class BufferedTransaction implements KeyValueTransaction {
   keys(range: KeyRange): string[] {
     if (this.#ownWithin(range).length === 0) return this.#base.keys(range)
     return this.entries(range).map((entry) => entry.key)
+  }
+
+  bodyKeys(range: KeyRange): string[] {
+    return this.#base.bodyKeys(range)
   }
 
   put(key: string, value: string): void {

@@ -6,13 +6,23 @@ import { type Digest, parseDigest } from '../../../oci/digest.ts'
 import { StorageError } from '../../error.ts'
 import type { TagMove } from '../tag-history.ts'
 
-/** A blob whose bytes the blob store has. Units: bytes, milliseconds since 1970. */
+export type BlobState = 'live' | 'condemned' | 'destroying' | 'quarantined'
+
+/** A blob whose bytes the blob store has, or had. Units: bytes, milliseconds since 1970. */
 export interface BlobRecord {
   readonly size: number
-  /** A condemned blob reads as absent; its bytes and links are still there. */
-  readonly state: 'live' | 'condemned'
-  /** Set while no repository holds it. */
+  /** All but a live one read as absent. The bytes of one that is being destroyed may be gone. */
+  readonly state: BlobState
+  /** Set while no repository holds it; never of one that is condemned or being destroyed. */
   readonly leaseUntilMs?: number
+  /** Only of a condemned one: the time of its row among what was dropped. */
+  readonly condemnedAtMs?: number
+}
+
+/** What repositories hold. Bytes may be more than a number counts exactly, and each of them counts. */
+export interface UsageRecord {
+  readonly bytes: bigint
+  readonly tags: number
 }
 
 /** What a manifest names in its repository. */
@@ -46,9 +56,15 @@ export function decodeLease(text: string, key: string): number | undefined {
   return text === noLease ? undefined : decodeCount(text, key)
 }
 
-export function encodeBlob({ size, state, leaseUntilMs }: BlobRecord): string {
+export function encodeTime(atMs: number): string {
+  assert(isCount(atMs), 'whole milliseconds since 1970')
+  return String(atMs)
+}
+
+export function encodeBlob({ size, state, leaseUntilMs, condemnedAtMs }: BlobRecord): string {
   assert(isCount(size), 'size of a blob')
-  return `${size} ${state} ${encodeLease(leaseUntilMs)}`
+  assert(condemnedAtMs === undefined || state === 'condemned', 'time of a condemnation')
+  return `${size} ${state} ${encodeLease(condemnedAtMs ?? leaseUntilMs)}`
 }
 
 export function decodeBlob(text: string, key: string): BlobRecord {
@@ -56,9 +72,28 @@ export function decodeBlob(text: string, key: string): BlobRecord {
   const stateEnd = text.indexOf(' ', sizeEnd + 1)
   const size = decodeCount(text.slice(0, Math.max(0, sizeEnd)), key)
   const state = text.slice(sizeEnd + 1, Math.max(0, stateEnd))
-  const leaseUntilMs = decodeLease(text.slice(stateEnd + 1), key)
-  if (state !== 'live' && state !== 'condemned') throw corrupt(key)
-  return leaseUntilMs === undefined ? { size, state } : { size, state, leaseUntilMs }
+  const timeMs = decodeLease(text.slice(stateEnd + 1), key)
+  if (!isBlobState(state)) throw corrupt(key)
+  if (timeMs === undefined) return { size, state }
+  return state === 'condemned'
+    ? { size, state, condemnedAtMs: timeMs }
+    : { size, state, leaseUntilMs: timeMs }
+}
+
+function isBlobState(text: string): text is BlobState {
+  return text === 'live' || text === 'condemned' || text === 'destroying' || text === 'quarantined'
+}
+
+export function encodeUsage({ bytes, tags }: UsageRecord): string {
+  assert(bytes >= 0n && isCount(tags), 'usage')
+  return `${bytes} ${tags}`
+}
+
+export function decodeUsage(text: string, key: string): UsageRecord {
+  const bytesEnd = text.indexOf(' ')
+  const bytes = text.slice(0, Math.max(0, bytesEnd))
+  checkDecimal(bytes, key)
+  return { bytes: BigInt(bytes), tags: decodeCount(text.slice(bytesEnd + 1), key) }
 }
 
 export function encodeContents(contents: ManifestContents): string {
@@ -66,8 +101,14 @@ export function encodeContents(contents: ManifestContents): string {
 }
 
 export function decodeContents(text: string, key: string): ManifestContents {
-  const { blobs, children, subject } = decodeObject(text, key)
-  const contents = { blobs: decodeDigests(blobs, key), children: decodeDigests(children, key) }
+  return contentsOf(decodeObject(text, key), key)
+}
+
+export function contentsOf(
+  { blobs, children, subject }: Readonly<Record<string, unknown>>,
+  key: string,
+): ManifestContents {
+  const contents = { blobs: digestsField(blobs, key), children: digestsField(children, key) }
   return subject === undefined ? contents : { ...contents, subject: digestField(subject, key) }
 }
 
@@ -76,11 +117,12 @@ export function encodeMove(move: TagMove): string {
 }
 
 export function decodeMove(text: string, key: string): TagMove {
-  const { atMs, from, to } = decodeObject(text, key)
+  const { atMs, from, to, run } = decodeObject(text, key)
   return {
     atMs: countField(atMs, key),
     ...(from === undefined ? {} : { from: digestField(from, key) }),
     ...(to === undefined ? {} : { to: digestField(to, key) }),
+    ...(run === undefined ? {} : { run: textField(run, key) }),
   }
 }
 
@@ -129,21 +171,26 @@ function annotationsField(value: unknown, key: string): Readonly<Record<string, 
   return value as Readonly<Record<string, string>>
 }
 
-function decodeDigests(value: unknown, key: string): Digest[] {
+export function digestsField(value: unknown, key: string): Digest[] {
   if (!Array.isArray(value)) throw corrupt(key)
   return value.map((item) => digestField(item, key))
 }
 
-/** Reads what `String(count)` writes, and nothing that merely means the same: no blank, sign or hex. */
-function decodeCount(text: string, key: string): number {
+export function decodeCount(text: string, key: string): number {
+  checkDecimal(text, key)
+  const count = Number(text)
+  if (!isCount(count)) throw corrupt(key)
+  return count
+}
+
+/** Passes what `String(count)` writes, and nothing that merely means the same: no blank, sign or hex. */
+function checkDecimal(text: string, key: string): void {
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)
     if (c < 0x30 || c > 0x39) throw corrupt(key)
   }
-  const count = Number(text)
   const isPadded = text.length > 1 && text.startsWith('0')
-  if (text === '' || isPadded || !isCount(count)) throw corrupt(key)
-  return count
+  if (text === '' || isPadded) throw corrupt(key)
 }
 
 function isCount(value: number): boolean {

@@ -86,9 +86,11 @@ function repositoriesBelow(
   page: Page<string>,
 ): RepositoryName[] {
   const keys = reader.keys({ ...below(prefix, page.after), limit: page.limit })
-  return keys.map((key) => {
-    const repository = parseRepositoryName(lastPart(key, prefix))
-    if (repository === undefined) throw corrupt(key)
-    return repository
-  })
+  return keys.map((key) => decodeRepository(lastPart(key, prefix), key))
+}
+
+export function decodeRepository(text: string, key: string): RepositoryName {
+  const repository = parseRepositoryName(text)
+  if (repository === undefined) throw corrupt(key)
+  return repository
 }

@@ -4,28 +4,37 @@ import assert from 'node:assert'
 import type { Digest } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/name.ts'
 import type { ManifestPut, ManifestPutResult, StoredManifest } from '../contract.ts'
-import { endLease, readBlob, startLease } from './blobs.ts'
+import type { ImmutableTag, IsImmutable } from '../usage.ts'
+import { awaitUse, endAwaiting } from './awaited.ts'
+import { endLease, readBlob } from './blobs.ts'
 import type { KeyValueReader, KeyValueTransaction } from './contract.ts'
 import {
   corrupt,
   decodeContents,
+  decodeDigest,
   encodeContents,
   encodeDescriptor,
+  encodeTime,
   type ManifestContents,
 } from './encoding.ts'
 import {
   below,
   childKey,
+  childrenPrefix,
   contentsKey,
+  lastPart,
   manifestKey,
-  manifestsPrefix,
   present,
+  pushedKey,
   referenceKey,
   referencesPrefix,
   referrerKey,
   repositoryKey,
+  unusedKey,
 } from './keys.ts'
-import { moveTag, removeTag, tagsOf } from './tags.ts'
+import { isBodyQuarantined, putLostBody } from './quarantined-bodies.ts'
+import { moveTag, readTag, tagsOf } from './tags.ts'
+import { changeUsage, overQuota } from './usage.ts'
 
 export function readManifest(
   reader: KeyValueReader,
@@ -36,46 +45,78 @@ export function readManifest(
   const mediaType = reader.get(key)
   if (mediaType === undefined) return undefined
   const bytes = reader.getBody(key)
-  if (bytes === undefined) throw corrupt(key)
+  if (bytes === undefined) {
+    // Known to be lost: whoever has the manifest can push it again.
+    if (isBodyQuarantined(reader, repository, digest)) return undefined
+    throw corrupt(key)
+  }
   return { digest, mediaType, bytes }
 }
 
 export function putManifest(transaction: KeyValueTransaction, put: ManifestPut): ManifestPutResult {
-  const { repository, digest } = put
+  const { repository, digest, quotas } = put
+  const tags = [...new Set(put.tags)]
+  const named = tags.map((tag) => ({ tag, from: readTag(transaction, repository, tag) }))
+  for (const { tag, from } of named) {
+    if (from === undefined || from === digest || !put.isImmutable(tag)) continue
+    return { kind: 'immutable', tag, digest: from }
+  }
   const digests = missingContent(transaction, put)
   if (digests.length > 0) return { kind: 'missing', digests }
   // The bytes of a digest never change, so what is there already keeps its references.
   const isNew = transaction.get(manifestKey(repository, digest)) === undefined
+  const isLost = !isNew && transaction.bodyLength(manifestKey(repository, digest)) === undefined
+  const bytes = isNew || isLost ? BigInt(put.bytes.length) : 0n
+  const added = { bytes, tags: named.filter(({ from }) => from === undefined).length }
+  const refusal = overQuota(transaction, quotas, added)
+  if (refusal !== undefined) return refusal
   if (isNew) addRevision(transaction, put)
-  for (const tag of new Set(put.tags)) moveTag(transaction, repository, tag, digest, put.nowMs)
+  else if (isLost) putLostBody(transaction, repository, digest, put.bytes)
+  const { run, movedAtMs: atMs = put.nowMs } = { ...put.imported }
+  const move = run === undefined ? { atMs } : { atMs, run }
+  for (const tag of tags) moveTag(transaction, repository, tag, digest, move)
+  // Whoever pushes it is about to use it.
+  if (!isNew)
+    for (const each of [digest, ...put.children]) forgetUnused(transaction, repository, each)
+  if (tags.length === 0) awaitUse(transaction, repository, digest, put.nowMs)
+  for (const { tag, from } of named) {
+    // What is moved has its time in the history, but for an import: that is of another push.
+    if (from === digest || put.imported !== undefined) {
+      transaction.put(pushedKey(repository, tag), encodeTime(put.nowMs))
+    }
+  }
+  changeUsage(transaction, repository, added)
   return { kind: 'stored' }
 }
 
-export function deleteManifest(
+/** It is in use now, or about to be. */
+export function forgetUnused(
   transaction: KeyValueTransaction,
   repository: RepositoryName,
   digest: Digest,
-  nowMs: number,
-  leaseUntilMs: number,
-): boolean {
-  const key = manifestKey(repository, digest)
-  if (transaction.get(key) === undefined) return false
-  const { blobs, children, subject } = readContents(transaction, repository, digest)
-  // Looked up before anything is written, since a range over own writes costs more.
-  const released = blobs.filter((blob) => isOnlyReference(transaction, repository, blob, digest))
-  for (const tag of tagsOf(transaction, repository, digest)) {
-    removeTag(transaction, repository, tag, nowMs)
+): void {
+  const key = unusedKey(repository, digest)
+  if (transaction.get(key) !== undefined) transaction.remove(key)
+  endAwaiting(transaction, repository, digest)
+}
+
+/** An immutable tag that names the manifest, or an index above it: what a tag names stays whole. */
+export function heldByTag(
+  reader: KeyValueReader,
+  repository: RepositoryName,
+  digest: Digest,
+  isImmutable: IsImmutable,
+): ImmutableTag | undefined {
+  // Grows while it is gone through.
+  const above = new Set([digest])
+  for (const each of above) {
+    const tag = tagsOf(reader, repository, each).find(isImmutable)
+    if (tag !== undefined) return { kind: 'immutable', tag, digest: each }
+    const prefix = childrenPrefix(repository, each)
+    for (const key of reader.keys(below(prefix)))
+      above.add(decodeDigest(lastPart(key, prefix), key))
   }
-  transaction.remove(key)
-  transaction.removeBody(key)
-  transaction.remove(contentsKey(repository, digest))
-  for (const blob of blobs) transaction.remove(referenceKey(repository, blob, digest))
-  for (const blob of released) startLease(transaction, repository, blob, leaseUntilMs)
-  for (const child of children) transaction.remove(childKey(repository, child, digest))
-  if (subject !== undefined) transaction.remove(referrerKey(repository, subject, digest))
-  const others = transaction.keys({ ...below(manifestsPrefix(repository)), limit: 1 })
-  if (others.length === 0) transaction.remove(repositoryKey(repository))
-  return true
+  return undefined
 }
 
 function missingContent(reader: KeyValueReader, put: ManifestPut): Digest[] {
@@ -111,13 +152,14 @@ function addRevision(transaction: KeyValueTransaction, put: ManifestPut): void {
   }
   for (const child of contents.children) {
     transaction.put(childKey(repository, child, digest), present)
+    forgetUnused(transaction, repository, child)
   }
   if (subject !== undefined && descriptor !== undefined) {
     transaction.put(referrerKey(repository, subject, digest), encodeDescriptor(descriptor))
   }
 }
 
-function readContents(
+export function readContents(
   reader: KeyValueReader,
   repository: RepositoryName,
   digest: Digest,
@@ -128,7 +170,7 @@ function readContents(
   return decodeContents(text, key)
 }
 
-function isOnlyReference(
+export function isOnlyReference(
   reader: KeyValueReader,
   repository: RepositoryName,
   blob: Digest,

@@ -4,6 +4,7 @@ import type { Digest } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/name.ts'
 import { parseTag, type Tag } from '../../../oci/tag.ts'
 import type { TagMove } from '../tag-history.ts'
+import type { ImmutableTag, IsImmutable } from '../usage.ts'
 import type { KeyValueReader, KeyValueTransaction } from './contract.ts'
 import { corrupt, decodeDigest, decodeMove, encodeMove } from './encoding.ts'
 import {
@@ -12,10 +13,13 @@ import {
   moveKey,
   movesPrefix,
   present,
+  pulledKey,
+  pushedKey,
   tagKey,
   tagOfDigestKey,
   tagsOfDigestPrefix,
 } from './keys.ts'
+import { changeUsage } from './usage.ts'
 
 export function readTag(
   reader: KeyValueReader,
@@ -33,28 +37,49 @@ export function moveTag(
   repository: RepositoryName,
   tag: Tag,
   to: Digest,
-  atMs: number,
+  { atMs, run }: Pick<TagMove, 'atMs' | 'run'>,
 ): void {
   const from = readTag(transaction, repository, tag)
   if (from === to) return
   if (from !== undefined) transaction.remove(tagOfDigestKey(repository, from, tag))
   transaction.put(tagKey(repository, tag), to)
   transaction.put(tagOfDigestKey(repository, to, tag), present)
-  addMove(transaction, repository, tag, from === undefined ? { to, atMs } : { from, to, atMs })
+  addMove(transaction, repository, tag, {
+    ...(from === undefined ? {} : { from }),
+    ...{ to, atMs },
+    ...(run === undefined ? {} : { run }),
+  })
 }
 
+export function deleteTag(
+  transaction: KeyValueTransaction,
+  repository: RepositoryName,
+  tag: Tag,
+  atMs: number,
+  isImmutable?: IsImmutable,
+): 'removed' | 'absent' | ImmutableTag {
+  const digest = readTag(transaction, repository, tag)
+  if (digest === undefined) return 'absent'
+  if (isImmutable?.(tag)) return { kind: 'immutable', tag, digest }
+  removeTag(transaction, repository, tag, atMs)
+  changeUsage(transaction, repository, { bytes: 0n, tags: -1 })
+  return 'removed'
+}
+
+/** Nothing where there is none. Who calls it, as who calls `moveTag`, counts the tag. */
 export function removeTag(
   transaction: KeyValueTransaction,
   repository: RepositoryName,
   tag: Tag,
   atMs: number,
-): boolean {
+): void {
   const from = readTag(transaction, repository, tag)
-  if (from === undefined) return false
+  if (from === undefined) return
   transaction.remove(tagKey(repository, tag))
   transaction.remove(tagOfDigestKey(repository, from, tag))
+  transaction.remove(pushedKey(repository, tag))
+  transaction.remove(pulledKey(repository, tag))
   addMove(transaction, repository, tag, { from, atMs })
-  return true
 }
 
 export function tagsOf(reader: KeyValueReader, repository: RepositoryName, digest: Digest): Tag[] {

@@ -32,7 +32,7 @@ export function decodeApiKey(text: string, key: string): StoredApiKey {
 export function decodeRevocation(text: string, key: string): StoredRevocation {
   const stored = decodeObject(text, key)
   const { of } = stored
-  if (of !== 'token' && of !== 'user') throw corrupt(key)
+  if (of !== 'token' && of !== 'user' && of !== 'api-key') throw corrupt(key)
   return {
     of,
     subject: textField(stored['subject'], key),

@@ -1,6 +1,7 @@
 // API keys, revocations, refresh tokens and signing keys, under one revision.
 
 import type {
+  Revocation,
   StoredApiKey,
   StoredRefreshToken,
   StoredRevocation,
@@ -45,7 +46,9 @@ export function readState(reader: KeyValueReader): StoredTokenState {
   return {
     revision: readRevision(reader),
     apiKeys: readApiKeys(reader),
-    revocations: (['token', 'user'] as const).flatMap((of) => readRevocations(reader, of)),
+    revocations: (['token', 'user', 'api-key'] as const).flatMap((of) =>
+      readRevocations(reader, of),
+    ),
     signingKeys: readSigningKeys(reader),
   }
 }
@@ -100,7 +103,7 @@ export function revokeUser(
 ): { readonly apiKeys: number; readonly refreshTokens: number } {
   putRevocation(transaction, { of: 'user', subject: username, atMs: nowMs, forgetAtMs })
   const keys = readApiKeys(transaction).filter(
-    (key) => key.username === username && key.revokedAtMs === undefined,
+    (key) => userOf(key) === username && key.revokedAtMs === undefined,
   )
   for (const key of keys) {
     transaction.put(apiKeyKey(key.id), encodeToken({ ...key, revokedAtMs: nowMs }))
@@ -108,6 +111,11 @@ export function revokeUser(
   const refreshTokens = refreshTokensOf(transaction, username)
   for (const token of refreshTokens) dropRefreshToken(transaction, token)
   return { apiKeys: keys.length, refreshTokens: refreshTokens.length }
+}
+
+// A key that stands for itself is a user too; policies and the log know it by this name.
+function userOf({ name, username = `key:${name}` }: StoredApiKey): string {
+  return username
 }
 
 export function putSigningKey(
@@ -183,11 +191,11 @@ export function sweep(transaction: KeyValueTransaction, nowMs: number): void {
   }
 }
 
-function readApiKeys(reader: KeyValueReader): StoredApiKey[] {
+export function readApiKeys(reader: KeyValueReader): StoredApiKey[] {
   return reader.entries(below(apiKeysPrefix)).map(({ key, value }) => decodeApiKey(value, key))
 }
 
-function readRevocations(reader: KeyValueReader, of: 'token' | 'user'): StoredRevocation[] {
+function readRevocations(reader: KeyValueReader, of: Revocation['of']): StoredRevocation[] {
   return reader
     .entries(below(revocationsPrefix(of)))
     .map(({ key, value }) => decodeRevocation(value, key))
@@ -199,7 +207,7 @@ function readSigningKeys(reader: KeyValueReader): StoredSigningKey[] {
     .map(({ key, value }) => decodeSigningKey(value, key))
 }
 
-function refreshTokensOf(reader: KeyValueReader, username: string): StoredRefreshToken[] {
+export function refreshTokensOf(reader: KeyValueReader, username: string): StoredRefreshToken[] {
   const prefix = ownedRefreshTokensPrefix(username)
   return reader.keys(below(prefix)).flatMap((key) => {
     const token = readRefreshToken(reader, lastPart(key, prefix))
@@ -207,21 +215,24 @@ function refreshTokensOf(reader: KeyValueReader, username: string): StoredRefres
   })
 }
 
-function dropRefreshToken(transaction: KeyValueTransaction, token: StoredRefreshToken): void {
+export function dropRefreshToken(
+  transaction: KeyValueTransaction,
+  token: StoredRefreshToken,
+): void {
   transaction.remove(refreshTokenKey(token.secretSha256))
   transaction.remove(ownedRefreshTokenKey(token.username, token.secretSha256))
 }
 
-function putRevocation(
+export function putRevocation(
   transaction: KeyValueTransaction,
-  revocation: Omit<StoredRevocation, 'revision'>,
+  { of, subject, atMs, forgetAtMs }: Revocation,
 ): void {
   const revision = growRevision(transaction)
-  const key = revocationKey(revocation.of, revocation.subject)
-  transaction.put(key, encodeToken({ ...revocation, revision }))
+  const record: StoredRevocation = { of, subject, atMs, forgetAtMs, revision }
+  transaction.put(revocationKey(of, subject), encodeToken(record))
 }
 
-function growRevision(transaction: KeyValueTransaction): number {
+export function growRevision(transaction: KeyValueTransaction): number {
   const revision = readRevision(transaction) + 1
   transaction.put(tokenRevisionKey, String(revision))
   return revision

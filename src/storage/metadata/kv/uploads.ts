@@ -67,18 +67,8 @@ export function saveUpload(
   transaction.put(uploadKey(id), encodeUpload(record))
 }
 
-/** End a session of which the caller is the owner. Errors: StorageError 'conflict' where it is not. */
-export function closeUpload(
-  transaction: KeyValueTransaction,
-  id: UploadId,
-  owner: string,
-  fence: number,
-): void {
-  requireHeld(transaction, id, owner, fence)
-  transaction.remove(uploadKey(id))
-}
-
-function requireHeld(
+/** Errors: StorageError 'conflict' where the caller is not its owner. */
+export function requireHeld(
   reader: KeyValueReader,
   id: UploadId,
   owner: string,

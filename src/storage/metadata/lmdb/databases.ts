@@ -1,6 +1,6 @@
 // The LMDB environment of a store: records as text, manifest bodies as bytes, in one transaction.
 
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb'
 import type { WriteTarget } from '../kv/buffered.ts'
@@ -24,13 +24,12 @@ const mapSizeAtStart = 16 * 1024 ** 3
  */
 export type Syncing = 'behind' | 'within' | 'never'
 
-/** `openRoot` is that of the package; tests pass one whose writes fail. */
+/** The folder must be there. `openRoot` is that of the package; tests pass one whose writes fail. */
 export function openDatabases(
   path: string,
   syncing: Syncing,
   openRoot: OpenRoot = open,
 ): Databases {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
   const options: RootDatabaseOptionsWithPath & { readonly permissionsMode: number } = {
     path,
     // The package would take a path with a dot in its last part for a file.

@@ -5,6 +5,7 @@ import { BufferedTransaction, type WriteTarget } from '../kv/buffered.ts'
 import type { Durability, KeyValueReader, KeyValueTransaction } from '../kv/contract.ts'
 import { type Databases, type Syncing, writeTarget } from './databases.ts'
 import { storageFault } from './fault.ts'
+import type { OpenGate } from './open-gate.ts'
 import { CommitWatch, type Writer } from './visibility.ts'
 
 export interface GroupCommitOptions {
@@ -12,6 +13,7 @@ export interface GroupCommitOptions {
   readonly reader: KeyValueReader
   readonly path: string
   readonly syncing: Syncing
+  readonly gate: OpenGate
   /** Throws where this process may not write any more. Runs inside every transaction. */
   readonly checkHolder: () => void
   readonly onNotice: (notice: string) => void
@@ -98,10 +100,27 @@ export class GroupCommit {
 
   /** Never rejects: every error goes to the writes of the batch. */
   async #runBatch(): Promise<void> {
-    const { root } = this.#options.databases
     const batch: Batch = { done: [], transactionId: undefined, writer: undefined }
     this.#batches.add(batch)
     const stall = this.#watchStall(batch)
+    try {
+      const opening = this.#options.gate.beginWrite()
+      if (opening !== undefined) await opening
+      await this.#commit(batch)
+    } catch (cause) {
+      // Nothing was begun, so nothing is in doubt.
+      const fault = storageFault(cause, this.#options.path)
+      for (const pending of this.#queue.splice(0)) pending.reject(fault)
+    } finally {
+      // The package failed before it ran the batch; otherwise the next one may be starting already.
+      if (batch.transactionId === undefined) this.#isStarting = false
+      this.#batches.delete(batch)
+      stall.end()
+    }
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    const { root } = this.#options.databases
     try {
       const committed = root.transaction(() => {
         this.#isStarting = false
@@ -121,10 +140,7 @@ export class GroupCommit {
     } catch (cause) {
       await this.#failBatch(batch, cause)
     } finally {
-      // The package failed before it ran the batch; otherwise the next one may be starting already.
-      if (batch.transactionId === undefined) this.#isStarting = false
-      this.#batches.delete(batch)
-      stall.end()
+      this.#options.gate.endWrite()
     }
   }
 

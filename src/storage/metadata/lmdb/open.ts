@@ -1,11 +1,21 @@
 // The metadata store of one host: LMDB, for one process alone or for several that share it.
 
 import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import type { LmdbFigures } from '../../../telemetry/lmdb-figures.ts'
 import { StorageError } from '../../error.ts'
 import { ownIdentity, startTimeOf } from '../../process-table.ts'
+import type { RestoreTarget } from '../dump.ts'
 import { BufferedTransaction } from '../kv/buffered.ts'
-import type { Durability, KeyValueStore, KeyValueTransaction } from '../kv/contract.ts'
+import type {
+  Durability,
+  KeyValueSnapshot,
+  KeyValueStore,
+  KeyValueTransaction,
+} from '../kv/contract.ts'
+import { begunSnapshot, format } from '../kv/format.ts'
 import { formatKey } from '../kv/keys.ts'
+import { KeyValueRestore } from '../kv/restore.ts'
 import { KeyValueMetadataStore } from '../kv/store.ts'
 import {
   type Databases,
@@ -15,8 +25,11 @@ import {
   writeTarget,
 } from './databases.ts'
 import { storageFault } from './fault.ts'
+import { readFigures } from './figures.ts'
 import { GroupCommit } from './group-commit.ts'
+import { OpenGate } from './open-gate.ts'
 import { LmdbReader } from './reader.ts'
+import { LmdbSnapshot } from './snapshot.ts'
 import { heartbeatEveryMs, type Sharing, StoreLock } from './store-lock.ts'
 
 export interface LmdbOptions {
@@ -32,12 +45,11 @@ export interface LmdbOptions {
   readonly onNotice?: (notice: string) => void
   /** Default 30,000. */
   readonly stallAfterMs?: number
+  /** Opened also where an earlier restore did not end. */
+  readonly isRestore?: boolean
   /** That of the package; tests pass one whose writes fail. */
   readonly openRoot?: OpenRoot
 }
-
-// Grows with every change of the key tree that an older build would misread.
-const format = '1'
 
 // A stuck environment is left to the end of the process.
 const closeTimeMaxMs = 5_000
@@ -54,6 +66,11 @@ export class LmdbMetadataStore extends KeyValueMetadataStore {
   readerCheck(): number {
     return this.#databases.root.readerCheck()
   }
+
+  /** For metrics. */
+  figures(): LmdbFigures {
+    return readFigures(this.#databases)
+  }
 }
 
 /**
@@ -66,22 +83,42 @@ export async function openLmdbMetadataStore(options: LmdbOptions): Promise<LmdbM
   return new LmdbMetadataStore(store, databases)
 }
 
+/**
+ * Open a store to restore a backup to it, alone.
+ * Errors: as `openLmdbMetadataStore`.
+ */
+export async function openLmdbRestore(
+  options: Omit<LmdbOptions, 'durability' | 'sharing' | 'isRestore'>,
+): Promise<{ readonly target: RestoreTarget; readonly close: () => Promise<void> }> {
+  // Whatever the configuration says: after a restore the backup may be given up.
+  const safely = { durability: 'fsync', sharing: 'exclusive', isRestore: true } as const
+  const { store } = await openLmdb({ ...options, ...safely })
+  return { target: new KeyValueRestore(store), close: () => store.close() }
+}
+
 /** The same without the record logic, for tests that look under it. */
 export async function openLmdb(
   options: LmdbOptions,
 ): Promise<{ readonly databases: Databases; readonly store: KeyValueStore }> {
-  const { path, sharing, now, random = randomUUID, onNotice = () => {} } = options
-  const lock = new StoreLock({ path, sharing, identity: ownIdentity(), now, random, startTimeOf })
+  const { path, sharing, now, random = randomUUID } = options
+  const lockOptions = { path, sharing, identity: ownIdentity(), now, random, startTimeOf }
+  const lock = new StoreLock(lockOptions)
+  let gate: OpenGate | undefined
   let databases: Databases | undefined
   try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    gate = new OpenGate(lockOptions, lock.holder())
+    await gate.beginOpening()
     databases = openDatabases(path, syncingOf(options), options.openRoot)
-    enter(databases, new LmdbReader(databases, path), lock, onNotice)
+    enter(databases, new LmdbReader(databases, path), lock, options)
+    databases.root.readerCheck()
+    gate.endOpening()
   } catch (cause) {
     await databases?.root.close()
+    gate?.leave()
     throw storageFault(cause, path)
   }
-  databases.root.readerCheck()
-  return { databases, store: new LmdbKeyValueStore(databases, lock, options) }
+  return { databases, store: new LmdbKeyValueStore(databases, lock, gate, options) }
 }
 
 function syncingOf({ durability, sharing }: LmdbOptions): Syncing {
@@ -93,20 +130,27 @@ function enter(
   databases: Databases,
   reader: LmdbReader,
   lock: StoreLock,
-  onNotice: (notice: string) => void,
+  { isRestore = false, onNotice = () => {} }: LmdbOptions,
 ): void {
   databases.root.transactionSync(() => {
     const transaction = new BufferedTransaction(reader)
     const found = transaction.get(formatKey)
     if (found === undefined) transaction.put(formatKey, format)
-    else if (found !== format) {
-      throw new StorageError('unavailable', `metadata store has format ${found}, not ${format}`)
+    else if (found !== format && !(isRestore && begunSnapshot(found) !== undefined)) {
+      throw new StorageError('unavailable', formatRefusal(found))
     }
     for (const dead of lock.acquire(transaction)) {
       onNotice(`metadata store taken over from process ${dead.pid}, which ended without closing it`)
     }
     transaction.applyTo(writeTarget(databases))
   })
+}
+
+function formatRefusal(found: string): string {
+  const snapshot = begunSnapshot(found)
+  return snapshot === undefined
+    ? `metadata store has format ${found}, not ${format}`
+    : `metadata store: the restore of snapshot ${snapshot} has not ended; run it again`
 }
 
 /** Resolves with `action`, or without it when that is stuck. */
@@ -120,26 +164,31 @@ async function within(timeMaxMs: number, action: Promise<void>): Promise<void> {
 
 class LmdbKeyValueStore implements KeyValueStore {
   readonly reader: LmdbReader
-  readonly #root: Databases['root']
+  readonly #databases: Databases
+  readonly #path: string
   readonly #lock: StoreLock
+  readonly #gate: OpenGate
   readonly #commits: GroupCommit
   readonly #isShared: boolean
   readonly #heartbeat: NodeJS.Timeout
   #isRenewed = true
   #closing: Promise<void> | undefined
 
-  constructor(databases: Databases, lock: StoreLock, options: LmdbOptions) {
+  constructor(databases: Databases, lock: StoreLock, gate: OpenGate, options: LmdbOptions) {
     const { path, sharing, onNotice = () => {}, stallAfterMs = 30_000 } = options
     const reader = new LmdbReader(databases, path)
     this.reader = reader
-    this.#root = databases.root
+    this.#databases = databases
+    this.#path = path
     this.#lock = lock
+    this.#gate = gate
     this.#isShared = sharing === 'shared'
     this.#commits = new GroupCommit({
       databases,
       reader,
       path,
       syncing: syncingOf(options),
+      gate,
       checkHolder: () => lock.check(reader),
       onNotice,
       stallAfterMs,
@@ -155,9 +204,18 @@ class LmdbKeyValueStore implements KeyValueStore {
     return this.#commits.write(durability, action)
   }
 
+  read<T>(action: () => T): T {
+    return action()
+  }
+
+  snapshot(): KeyValueSnapshot {
+    this.refresh()
+    return new LmdbSnapshot(this.#databases, this.#path)
+  }
+
   refresh(): void {
     // Alone on the store nobody else commits, and our own commits drop the snapshot themselves.
-    if (this.#isShared) this.#root.resetReadTxn()
+    if (this.#isShared) this.#databases.root.resetReadTxn()
   }
 
   close(): Promise<void> {
@@ -167,6 +225,7 @@ class LmdbKeyValueStore implements KeyValueStore {
 
   async #renew(onNotice: (notice: string) => void): Promise<void> {
     try {
+      this.#gate.renew()
       await this.#commits.write('visible', (transaction) => this.#lock.renew(transaction))
       this.#isRenewed = true
     } catch (error) {
@@ -186,9 +245,12 @@ class LmdbKeyValueStore implements KeyValueStore {
     await within(closeTimeMaxMs, this.#closeRoot())
   }
 
+  /** Closing is for the gate what a write is: the last one takes away what one that opens relies on. */
   async #closeRoot(): Promise<void> {
+    await this.#gate.beginWrite()
     // After a failed commit the package waits for a sync that never comes, but for this one's.
-    await this.#root.transaction(() => {}).catch(() => {})
-    await this.#root.close()
+    await this.#databases.root.transaction(() => {}).catch(() => {})
+    await this.#databases.root.close()
+    this.#gate.leave()
   }
 }

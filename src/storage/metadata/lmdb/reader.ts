@@ -33,6 +33,14 @@ export class LmdbReader implements KeyValueReader {
     }
   }
 
+  bodyLength(key: string): number | undefined {
+    try {
+      return this.#bodies.getBinaryFast(key)?.length
+    } catch (cause) {
+      throw storageFault(cause, this.#path)
+    }
+  }
+
   entries(range: KeyRange): KeyValueEntry[] {
     try {
       return [...this.#records.getRange(rangeOptions(range))]
@@ -48,6 +56,14 @@ export class LmdbReader implements KeyValueReader {
       throw storageFault(cause, this.#path)
     }
   }
+
+  bodyKeys(range: KeyRange): string[] {
+    try {
+      return [...this.#bodies.getKeys(rangeOptions(range))]
+    } catch (cause) {
+      throw storageFault(cause, this.#path)
+    }
+  }
 }
 
 /** The package reads into one buffer, or shows its map: the next read or commit changes both. */
@@ -59,7 +75,7 @@ function copyOf(shared: Uint8Array): Buffer {
   return copy
 }
 
-function rangeOptions({ start, end, limit, reverse }: KeyRange): RangeOptions {
+export function rangeOptions({ start, end, limit, reverse }: KeyRange): RangeOptions {
   const bounds: RangeOptions =
     reverse === true
       ? { start: end, exclusiveStart: true, end: start, inclusiveEnd: true, reverse }

@@ -29,7 +29,7 @@ export interface LockOptions {
 
 /** Renewed this often, so that a process in another pid namespace can tell. */
 export const heartbeatEveryMs = 5_000
-const heartbeatAgeMaxMs = 30_000
+export const heartbeatAgeMaxMs = 30_000
 
 export class StoreLock {
   readonly #options: LockOptions
@@ -54,7 +54,7 @@ export class StoreLock {
     const { sharing } = this.#options
     const rival = alive.find((holder) => sharing === 'exclusive' || holder.sharing === 'exclusive')
     if (rival !== undefined) throw inUse(rival, this.#options)
-    this.#put(transaction, [...alive, this.#holder()])
+    this.#put(transaction, [...alive, this.holder()])
     return holders.filter((holder) => !alive.includes(holder))
   }
 
@@ -74,7 +74,7 @@ export class StoreLock {
 
   renew(transaction: KeyValueTransaction): void {
     const others = readHolders(transaction).filter((holder) => holder.id !== this.#id)
-    this.#put(transaction, [...others, this.#holder()])
+    this.#put(transaction, [...others, this.holder()])
   }
 
   release(transaction: KeyValueTransaction): void {
@@ -84,7 +84,8 @@ export class StoreLock {
     )
   }
 
-  #holder(): Holder {
+  /** Who we are, as of now. */
+  holder(): Holder {
     const { identity, sharing, now } = this.#options
     return { ...identity, id: this.#id, sharing, sinceMs: this.#sinceMs, heartbeatMs: now() }
   }
@@ -102,7 +103,7 @@ export function readHolders(reader: KeyValueReader): readonly Holder[] {
   return holders.map(decodeHolder)
 }
 
-function isAlive(holder: Holder, options: LockOptions): boolean {
+export function isAlive(holder: Holder, options: LockOptions): boolean {
   const { identity, now, startTimeOf } = options
   // The host has been restarted since.
   if (holder.bootId !== identity.bootId) return false
@@ -113,7 +114,7 @@ function isAlive(holder: Holder, options: LockOptions): boolean {
   return startTime === 'unknown' || startTime === holder.startTime
 }
 
-function inUse(rival: Holder, { path, identity }: LockOptions): StorageError {
+export function inUse(rival: Holder, { path, identity }: LockOptions): StorageError {
   const since = new Date(rival.sinceMs).toISOString()
   const isForeign = rival.pidNamespace !== identity.pidNamespace
   // A container that was just replaced by this one is seen to be gone only by its silence.
@@ -126,7 +127,7 @@ function inUse(rival: Holder, { path, identity }: LockOptions): StorageError {
   )
 }
 
-function decodeHolder(value: unknown): Holder {
+export function decodeHolder(value: unknown): Holder {
   if (typeof value !== 'object' || value === null) throw corrupt(lockKey)
   const fields = value as Readonly<Record<string, unknown>>
   const sharing = fields['sharing']

@@ -7,6 +7,7 @@ import type {
   KeyRange,
   KeyValueEntry,
   KeyValueReader,
+  KeyValueSnapshot,
   KeyValueStore,
   KeyValueTransaction,
 } from '../kv/contract.ts'
@@ -40,6 +41,14 @@ export class MemoryKeyValueStore implements KeyValueStore {
     return result
   }
 
+  read<T>(action: () => T): T {
+    return action()
+  }
+
+  snapshot(): KeyValueSnapshot {
+    return this.#tables.copy()
+  }
+
   refresh(): void {}
 
   async close(): Promise<void> {
@@ -47,10 +56,30 @@ export class MemoryKeyValueStore implements KeyValueStore {
   }
 }
 
-class Tables implements KeyValueReader, WriteTarget {
-  readonly #keys = new SortedKeys()
-  readonly #values = new Map<string, string>()
-  readonly #bodies = new Map<string, Uint8Array>()
+class Tables implements KeyValueReader, KeyValueSnapshot, WriteTarget {
+  readonly #keys: SortedKeys
+  readonly #values: Map<string, string>
+  readonly #bodies: Map<string, Uint8Array>
+
+  constructor(
+    values: ReadonlyMap<string, string> = new Map(),
+    bodies: ReadonlyMap<string, Uint8Array> = new Map(),
+  ) {
+    this.#keys = new SortedKeys(values.keys())
+    this.#values = new Map(values)
+    this.#bodies = new Map(bodies)
+  }
+
+  /** Bodies are never changed, so both may have them. */
+  copy(): Tables {
+    return new Tables(this.#values, this.#bodies)
+  }
+
+  bodyKeys(range: KeyRange): string[] {
+    return new SortedKeys(this.#bodies.keys()).within(range)
+  }
+
+  close(): void {}
 
   get(key: string): string | undefined {
     return this.#values.get(key)
@@ -58,6 +87,10 @@ class Tables implements KeyValueReader, WriteTarget {
 
   getBody(key: string): Uint8Array | undefined {
     return this.#bodies.get(key)
+  }
+
+  bodyLength(key: string): number | undefined {
+    return this.#bodies.get(key)?.length
   }
 
   entries(range: KeyRange): KeyValueEntry[] {

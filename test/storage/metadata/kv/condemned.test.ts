@@ -40,7 +40,7 @@ describe('a condemned blob', () => {
   })
 
   test('does not mount, renew or unlink', async () => {
-    assert.equal(await store.mountBlob(app, other, layer, lease), false)
+    assert.equal(await store.mountBlob(app, other, layer, lease, []), 'absent')
     assert.equal(await store.renewLease(app, layer, lease + 1), false)
     assert.equal(await store.unlinkBlob(app, layer, lease), 'absent')
   })

@@ -1,0 +1,301 @@
+// The rows of the registry itself: its limits, its policies, its stores and its logs.
+import type { Section } from './entry.ts'
+
+const sections = {
+  global: {
+    doc: 'Limits and rules that hold for every repository.',
+    keys: {
+      max_manifest_size: {
+        kind: 'size',
+        field: 'maxManifestSizeBytes',
+        default: '4MiB',
+        min: '64KiB',
+        max: '64MiB',
+        reload: 'live',
+        doc: 'Largest manifest accepted; a larger one is answered 413.',
+      },
+      max_blob_size: {
+        kind: 'size',
+        field: 'maxBlobSizeBytes',
+        default: '100GiB',
+        min: '1KiB',
+        max: '100TiB',
+        reload: 'live',
+        doc: 'Largest blob accepted; a larger one is answered 413.',
+      },
+      max_descriptors: {
+        kind: 'integer',
+        field: 'descriptorsMax',
+        default: 10_000,
+        min: 1,
+        max: 1_000_000,
+        reload: 'live',
+        doc: 'Most descriptors (config, layers, manifests, blobs) that one manifest may list.',
+      },
+      allow_missing_manifests: {
+        kind: 'boolean',
+        field: 'allowMissingManifests',
+        default: true,
+        reload: 'live',
+        doc: 'Accept an index that names manifests which the repository does not hold (a sparse index).',
+      },
+      allow_missing_blobs: {
+        kind: 'boolean',
+        field: 'allowMissingBlobs',
+        default: false,
+        reload: 'live',
+        doc: 'Accept a manifest that names blobs which the repository does not hold.',
+      },
+      immutable_tags: {
+        kind: 'boolean',
+        field: 'immutableTags',
+        default: false,
+        reload: 'live',
+        doc: 'A tag that was pushed once names the same manifest for ever: it can be neither moved nor deleted.',
+      },
+      immutable_tags_exclusions: {
+        kind: 'expressions',
+        field: 'immutableTagsExclusions',
+        default: [],
+        reload: 'live',
+        doc: 'Tags that may move all the same: RE2 patterns of the whole tag.',
+      },
+      authorization_webhook: {
+        kind: 'text',
+        field: 'authorizationWebhook',
+        lengthMin: 1,
+        required: false,
+        example: 'name',
+        otherwise: 'none',
+        reload: 'live',
+        doc: 'Name of the `auth.webhook` that must allow every request too.',
+      },
+      authorization_opa: {
+        kind: 'text',
+        field: 'authorizationOpa',
+        lengthMin: 1,
+        required: false,
+        example: 'name',
+        otherwise: 'none',
+        reload: 'live',
+        doc: 'Name of the `auth.opa` that must allow every request too.',
+      },
+    },
+  },
+  'global.access_policy': {
+    doc: 'Who may do what. Without this table every request is denied.',
+    keys: {
+      default: {
+        kind: 'choice',
+        field: 'default',
+        of: ['deny', 'allow'],
+        required: false,
+        example: 'deny',
+        otherwise: 'deny',
+        reload: 'live',
+        doc: 'The decision where no rule holds; one that holds decides the opposite. `allow` without rules opens the registry, pushes and deletes included, to all who can reach it.',
+      },
+      default_allow: {
+        kind: 'boolean',
+        field: 'defaultAllow',
+        required: false,
+        example: false,
+        otherwise: 'false',
+        reload: 'live',
+        doc: 'The same as a boolean: `true` is `default = "allow"`; it must not contradict `default`.',
+      },
+      rules: {
+        kind: 'expressions',
+        field: 'rules',
+        default: [],
+        reload: 'live',
+        doc: 'CEL expressions about `identity` and `request`; they allow where the default denies, and deny where it allows.',
+      },
+    },
+  },
+  'global.retention_policy': {
+    doc: 'Which tags `keelson prune` keeps. Without a rule that holds for its repository every tag is kept.',
+    alternative: true,
+    keys: {
+      rules: {
+        kind: 'expressions',
+        field: 'rules',
+        default: [],
+        reload: 'live',
+        doc: 'CEL expressions about `image`: a tag is kept where any rule of any policy above its repository holds or fails.',
+      },
+    },
+  },
+  'blob_store.fs': {
+    doc: 'Blobs in a directory of this host. Exactly one blob store must be given.',
+    keys: {
+      root_dir: {
+        kind: 'path',
+        field: 'rootDir',
+        required: true,
+        example: '/var/lib/keelson',
+        reload: 'restart',
+        doc: 'Directory of the store; it is created when it does not exist.',
+      },
+    },
+  },
+  'blob_store.memory': {
+    doc: 'Blobs in memory, lost at exit. For tests only.',
+    alternative: true,
+    keys: {},
+  },
+  'metadata_store.lmdb': {
+    doc: 'Manifests, tags, references and upload sessions in an LMDB environment. The default.',
+    keys: {
+      path: {
+        kind: 'path',
+        field: 'path',
+        required: false,
+        example: '/var/lib/keelson/_keelson/metadata',
+        otherwise: '`_keelson/metadata` in `blob_store.fs.root_dir`',
+        reload: 'restart',
+        doc: 'Directory of the environment, on a local file system.',
+      },
+    },
+  },
+  'metadata_store.memory': {
+    doc: 'Metadata in memory, lost at exit. For tests only.',
+    alternative: true,
+    keys: {},
+  },
+  storage: {
+    doc: 'What holds for both stores.',
+    keys: {
+      durability: {
+        kind: 'choice',
+        field: 'durability',
+        of: ['fsync', 'none'],
+        default: 'fsync',
+        reload: 'restart',
+        doc: '`fsync`: a 201 means that the content is on disk. `none`: a power loss may take content that was acknowledged.',
+      },
+      sharing: {
+        kind: 'choice',
+        field: 'sharing',
+        of: ['exclusive', 'shared'],
+        required: false,
+        example: 'shared',
+        reload: 'restart',
+        otherwise:
+          '`"shared"` where `server.processes` is not 1 or the metadata is in PostgreSQL, else `"exclusive"`',
+        doc: '`exclusive`: one server process owns the store and may cache replies. `shared`: several processes on this host serve the same store.',
+      },
+      reserve: {
+        kind: 'size',
+        field: 'reserveBytes',
+        default: '1GiB',
+        min: '0B',
+        max: '1024TiB',
+        reload: 'live',
+        doc: 'Free space that pushes leave alone, on the file systems of both stores: below it they are answered 507, while pulls and deletes go on.',
+      },
+    },
+  },
+  ingest: {
+    doc: 'How uploads are received, hashed and written.',
+    keys: {
+      workers: {
+        kind: 'integer-or-auto',
+        field: 'workers',
+        default: 'auto',
+        min: 1,
+        max: 64,
+        reload: 'restart',
+        doc: 'Threads that hash and write uploads; `auto` is one fewer than the cores, and at least one.',
+      },
+      sessions_max: {
+        kind: 'integer',
+        field: 'sessionsMax',
+        default: 1024,
+        min: 1,
+        max: 65_536,
+        reload: 'live',
+        doc: 'Most uploads in progress; beyond it a new upload is answered 429 with `Retry-After`.',
+      },
+      memory_budget: {
+        kind: 'size',
+        field: 'memoryBudgetBytes',
+        default: '64MiB',
+        min: '4MiB',
+        max: '16GiB',
+        reload: 'restart',
+        doc: 'Memory for upload buffers of the whole process; when it is used up, clients are made to wait.',
+      },
+      body_budget: {
+        kind: 'size',
+        field: 'bodyBudgetBytes',
+        default: '64MiB',
+        min: '64KiB',
+        max: '16GiB',
+        reload: 'live',
+        doc: 'Memory for bodies that are taken whole, those of manifests and logins, at least `global.max_manifest_size`; beyond it they are answered 503 with `Retry-After`.',
+      },
+      slab_size: {
+        kind: 'size',
+        field: 'slabSizeBytes',
+        default: '1MiB',
+        min: '64KiB',
+        max: '4MiB',
+        reload: 'restart',
+        doc: 'Size of one upload buffer.',
+      },
+      slabs_per_upload: {
+        kind: 'integer',
+        field: 'slabsPerUpload',
+        default: 4,
+        min: 1,
+        max: 64,
+        reload: 'restart',
+        doc: 'Most buffers that one upload may hold at a time.',
+      },
+      session_expiry: {
+        kind: 'duration',
+        field: 'sessionExpiryMs',
+        default: '24h',
+        min: '1m',
+        max: '30d',
+        reload: 'live',
+        doc: 'An upload session that was idle for this long is removed.',
+      },
+    },
+  },
+  cache: {
+    doc: 'Memory that is spent to answer faster.',
+    keys: {
+      reply_bytes: {
+        kind: 'size',
+        field: 'replyBytes',
+        default: '64MiB',
+        min: '0B',
+        max: '64GiB',
+        reload: 'restart',
+        doc: 'Memory for finished replies to manifest requests; 0 turns the cache off.',
+      },
+    },
+  },
+  admin: {
+    doc: 'The administration interface, apart from the public listener.',
+    keys: {
+      socket: {
+        kind: 'path',
+        field: 'socket',
+        required: false,
+        example: '/var/lib/keelson/_keelson/admin.sock',
+        otherwise: '`_keelson/admin.sock` in `blob_store.fs.root_dir`; none with a memory store',
+        reload: 'restart',
+        doc: 'Unix socket of the interface, made with mode 0600; at most 107 bytes long. Servers that share a store need one each.',
+      },
+    },
+  },
+} as const
+
+// Not `satisfies`: with it the arrays above would have to state their types.
+type Checked<S extends { readonly [path: string]: Section }> = S
+type RegistrySchema = Checked<typeof sections>
+
+export const registrySchema: RegistrySchema = sections

@@ -1,0 +1,66 @@
+// Leaves a service alone that failed several times in a row, and tries it again with a single call.
+
+import type { BreakerOptions, BreakerState } from './contract.ts'
+
+/** The right to one call; it ends in `succeed` or `fail`, of which only the first counts. */
+export type Pass = number & { readonly __pass: true }
+
+/** `elapsed`: ms of a clock that only goes forward. `onChange` is told each new state. */
+export class CircuitBreaker {
+  readonly #options: BreakerOptions
+  readonly #elapsed: () => number
+  readonly #onChange: (state: BreakerState) => void
+  #state: BreakerState = 'closed'
+  #failuresInRow = 0
+  #openUntilMs = 0
+  // What began before a change says nothing about the service since.
+  #era = 0
+
+  constructor(
+    options: BreakerOptions,
+    elapsed: () => number,
+    onChange: (state: BreakerState) => void,
+  ) {
+    this.#options = options
+    this.#elapsed = elapsed
+    this.#onChange = onChange
+  }
+
+  get state(): BreakerState {
+    return this.#state
+  }
+
+  /** True where `enter` would give nothing. */
+  get refuses(): boolean {
+    if (this.#state === 'closed') return false
+    return this.#state === 'half-open' || this.#elapsed() < this.#openUntilMs
+  }
+
+  /** Undefined: do not call. After the cooldown the first to come is the one that tries. */
+  enter(): Pass | undefined {
+    if (this.refuses) return undefined
+    if (this.#state === 'open') this.#become('half-open')
+    return this.#era as Pass
+  }
+
+  succeed(pass: Pass): void {
+    if (pass !== this.#era) return
+    this.#failuresInRow = 0
+    if (this.#state === 'half-open') this.#become('closed')
+  }
+
+  fail(pass: Pass): void {
+    if (pass !== this.#era) return
+    this.#failuresInRow += 1
+    if (this.#state === 'closed' && this.#failuresInRow < this.#options.failures) return
+    this.#openUntilMs = this.#elapsed() + this.#options.cooldownMs
+    this.#become('open')
+  }
+
+  #become(state: BreakerState): void {
+    this.#state = state
+    this.#era += 1
+    this.#failuresInRow = 0
+    this.#onChange(state)
+  }
+}

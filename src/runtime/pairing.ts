@@ -1,0 +1,165 @@
+// Keeps records and blobs together that belong together: where the disk of one of them is not mounted, or another one
+// is, nothing is served, and nothing is taken for absent.
+//
+// Method: an id in a file of each directory. The records say first which one they are about to give, so that a
+// start that was cut short is no stranger to the next one.
+
+import { randomUUID } from 'node:crypto'
+import { lstat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import type { Digest } from '../oci/digest.ts'
+import { listBlobs } from '../storage/blob/fs/list-tree.ts'
+import { readPlaceId, writePlaceId } from '../storage/blob/fs/place-id.ts'
+import { dataKey, storeIdKey } from '../storage/blob/keys.ts'
+import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
+import type { PostgresMetadataStore } from '../storage/metadata/postgres/store.ts'
+
+/** Beside the files of LMDB. */
+const metadataFile = 'blob-store-id'
+const pending = 'pending '
+// Where all of so many are away, so is the disk.
+const blobsLookedAt = 100
+const recordsPerLook = 500
+
+interface Places {
+  readonly rootDir: string
+  readonly ofRecords: PlaceOfRecords
+  readonly ofBlobs: string
+}
+
+interface PlaceOfRecords {
+  /** As messages have it. */
+  readonly name: string
+  /** Which key of the configuration says where they are. */
+  readonly key: string
+  read(): Promise<string | undefined>
+  /** Answers what it says afterwards. */
+  write(id: string, options: { readonly replaced: boolean }): Promise<string>
+}
+
+/** A store that keeps the id itself, since it is in no directory. */
+type KeepsPlaceId = Pick<PostgresMetadataStore, 'readPlaceId' | 'writePlaceId'>
+
+/** Undefined where one of them is in memory, or the records are elsewhere and not open. */
+function placesOf(
+  { blobStore, metadataStore }: Config,
+  metadata?: MaintenanceStore & Partial<KeepsPlaceId>,
+): Places | undefined {
+  if (blobStore.kind !== 'fs') return undefined
+  const { rootDir } = blobStore
+  const ofRecords =
+    metadataStore.kind === 'lmdb' ? inDirectory(metadataStore.path) : inDatabase(metadata)
+  return ofRecords && { rootDir, ofRecords, ofBlobs: join(rootDir, storeIdKey) }
+}
+
+function inDirectory(directory: string): PlaceOfRecords {
+  const name = join(directory, metadataFile)
+  return {
+    ...{ name, key: 'metadata_store.lmdb.path' },
+    read: () => readPlaceId(name),
+    write: (id, options) => writePlaceId(name, id, options),
+  }
+}
+
+function inDatabase(metadata: Partial<KeepsPlaceId> | undefined): PlaceOfRecords | undefined {
+  const { readPlaceId: read, writePlaceId: write } = metadata ?? {}
+  if (read === undefined || write === undefined) return undefined
+  return {
+    ...{ name: 'the table keelson_place', key: 'metadata_store.postgres' },
+    read: () => read.call(metadata),
+    write: (id, options) => write.call(metadata, id, options),
+  }
+}
+
+/** Gives both the same id, once the directories can be written. Errors: StorageError. */
+export type Pair = () => Promise<void>
+
+/**
+ * To be asked before anything is made in the blob store. Answers what is to be done after that.
+ * Errors: Error with a message for the operator; StorageError where either cannot be read.
+ */
+export async function requirePaired(config: Config, metadata: MaintenanceStore): Promise<Pair> {
+  const places = placesOf(config, metadata)
+  if (places === undefined) return async () => undefined
+  const problem = await problemOf(places)
+  if (problem !== undefined) throw new Error(problem)
+  const { rootDir, ofBlobs, ofRecords } = places
+  const [records, blobs] = await Promise.all([ofRecords.read(), readPlaceId(ofBlobs)])
+  if (records !== undefined && !records.startsWith(pending)) return async () => undefined
+  const named = await someBlobs(metadata)
+  if (blobs !== undefined && records === undefined && named.length === 0) {
+    for await (const { digest } of listBlobs(rootDir, sizeOf)) throw new Error(lost(places, digest))
+  }
+  if (blobs === undefined && named.length > 0 && !(await isAnyThere(rootDir, named))) {
+    throw new Error(empty(places))
+  }
+  const id = blobs ?? records?.slice(pending.length) ?? randomUUID()
+  return () => pair(places, id)
+}
+
+/** Why the two do not belong together, as far as their ids tell. Errors: StorageError where they cannot be read. */
+export async function pairingProblem(config: Config): Promise<string | undefined> {
+  const places = placesOf(config)
+  return places && problemOf(places)
+}
+
+async function problemOf(places: Places): Promise<string | undefined> {
+  const { ofBlobs, ofRecords } = places
+  const [records, blobs] = await Promise.all([ofRecords.read(), readPlaceId(ofBlobs)])
+  if (records === undefined) return undefined
+  const isPending = records.startsWith(pending)
+  const id = isPending ? records.slice(pending.length) : records
+  if (blobs === id || (blobs === undefined && isPending)) return undefined
+  return blobs === undefined ? unmounted(places, id) : foreign(places)
+}
+
+async function pair({ ofBlobs, ofRecords }: Places, id: string): Promise<void> {
+  const begun = await ofRecords.write(`${pending}${id}`, { replaced: false })
+  // Another process of the same store may have been first.
+  const ours = begun.startsWith(pending) ? begun.slice(pending.length) : begun
+  const theirs = await writePlaceId(ofBlobs, ours, { replaced: false })
+  if (theirs !== ours) throw new Error(`${ofBlobs} was just written by another store: start again`)
+  await ofRecords.write(ours, { replaced: true })
+}
+
+/** A few blobs whose bytes must be there. */
+async function someBlobs(metadata: MaintenanceStore): Promise<readonly Digest[]> {
+  const page = await metadata.openAudit().listBlobs({ prefix: '', limit: recordsPerLook })
+  return page
+    .filter(({ record }) => record !== 'unreadable' && record.state === 'live')
+    .slice(0, blobsLookedAt)
+    .map(({ digest }) => digest)
+}
+
+async function isAnyThere(rootDir: string, digests: readonly Digest[]): Promise<boolean> {
+  for (const digest of digests) {
+    if ((await sizeOf(join(rootDir, dataKey(digest)))) !== undefined) return true
+  }
+  return false
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await lstat(path)).size
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function unmounted({ rootDir, ofBlobs, ofRecords }: Places, id: string): string {
+  return `${rootDir} is not the blob store of these records: ${ofBlobs} is not there. Mount its disk, or see that blob_store.fs.root_dir is right. If its blobs are lost for good, and shall read as absent until they are pushed again, write ${id}, which ${ofRecords.name} says, to that file`
+}
+
+function foreign({ rootDir, ofBlobs, ofRecords }: Places): string {
+  return `${rootDir} is the blob store of other records: ${ofBlobs} has another id than ${ofRecords.name}. Mount the right disk, or see that blob_store.fs.root_dir and ${ofRecords.key} go together`
+}
+
+function empty({ rootDir, ofBlobs }: Places): string {
+  return `${rootDir} has none of the blobs that the records name: mount its disk, or see that blob_store.fs.root_dir is right. If they are lost for good, and shall read as absent until they are pushed again, write a UUID to ${ofBlobs}`
+}
+
+function lost({ rootDir, ofBlobs, ofRecords }: Places, digest: Digest): string {
+  return `${rootDir} has blobs, such as ${digest}, and there are no records of them: mount the disk of the records, see that ${ofRecords.key} is right, or restore a backup with --keep-blobs. To begin anew beside them, remove ${ofBlobs}`
+}
