@@ -99,6 +99,17 @@ class Site {
     })
   }
 
+  /** What the audit says of the beginnings and ends of scrubs. */
+  deeds(): readonly string[] {
+    return readFileSync(this.audit, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .filter((line) => line.includes('"job":"scrub"'))
+      .map((line) => JSON.parse(line) as { readonly deed: string; readonly reason: string })
+      .filter(({ deed }) => ['begin', 'end'].includes(deed))
+      .map(({ deed, reason }) => `${deed} ${reason.split(':', 1)[0]}`)
+  }
+
   #config(rate: string): string {
     return `
 [server]
@@ -137,6 +148,10 @@ test('a run outlives the end and the kill of its server, and ends without one', 
   assert.deepEqual([stopped.state, stopped.outcome], ['ended', 'stopped'])
   assert.equal((await site.start()).status, 202)
   await site.until('it runs again', ({ state }) => state === 'running')
+  // The audit is written behind the deeds; what was not written yet dies with the process.
+  await poll('its begin is in the audit', async () => {
+    return site.deeds().length === 3 ? true : undefined
+  })
   next.kill()
   await next.exited
 
@@ -151,13 +166,7 @@ test('a run outlives the end and the kill of its server, and ends without one', 
   const refused = await site.run('backup', 'create', '--to', join(site.folder, 'nowhere'))
   assert.deepEqual([refused.code, refused.err], [1, ''])
   assert.match(refused.out, /^backup failed: .*nowhere is not there/)
-  const runs = readFileSync(site.audit, 'utf8')
-    .split('\n')
-    .filter((line) => line.includes('"job":"scrub"'))
-    .map((line) => JSON.parse(line) as { readonly deed: string; readonly reason: string })
-    .filter(({ deed }) => ['begin', 'end'].includes(deed))
-    .map(({ deed, reason }) => `${deed} ${reason.split(':', 1)[0]}`)
-  assert.deepEqual(runs, [
+  assert.deepEqual(site.deeds(), [
     ...['begin started', 'end stopped', 'begin started', 'begin started', 'end ok'],
   ])
 })
