@@ -1,5 +1,5 @@
 // One turn of the soak: an image is pushed, pulled, and half of the times deleted; one pull and one
-// push are dropped in the middle.
+// push are dropped in the middle, and now and then the session of that push is left.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Content, imageManifest, KIB, PayloadSource, smallPayload } from '../content.ts'
@@ -13,6 +13,9 @@ const LAYER_BYTES = [16 * KIB, 64 * KIB, 256 * KIB]
 const CANCEL_MS = 5000
 const CANCEL_AGAIN_MS = 20
 const DECLARED_BYTES = 1024 * KIB
+// A session that is left stays open for a minute: more of them, at the rate of a fast machine, would be more than
+// `ingest.sessions_max`, and what was measured then would be refusals.
+const LEFT_EVERY = 16
 
 /** Of one lane, which has a repository and a connection of its own. */
 export class Lane {
@@ -46,7 +49,7 @@ export class Lane {
     await this.#push(this.#connection, image)
     await this.#pull(image)
     await this.#dropPull(layers.at(-1)?.digest ?? '')
-    await this.#dropPush(number % 2 === 0)
+    await this.#dropPush(number % LEFT_EVERY !== 0)
     // What is left otherwise is untagged when its tag moves on, and garbage collection takes it.
     if (number % 2 === 0) await this.#delete(image)
     return this.#asked
