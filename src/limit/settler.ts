@@ -40,7 +40,7 @@ export interface SharingFigures {
 /** How many buckets go in one round. */
 export const perRoundMax = 500
 /** How long a use stays untold, where there is no hurry. */
-export const settleEveryMs = 100
+export const settleEveryMs = 500
 /** How long a request waits for a round, and then no other does before it has ended. */
 export const patienceMs = 100
 const retryEveryMs = 1_000
