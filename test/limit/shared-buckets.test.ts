@@ -310,8 +310,32 @@ describe('shared buckets', () => {
     assert.ok(a.counts.largest <= perRoundMax)
     // Those beyond what is remembered were counted here alone, which is told.
     const { alone } = a.settler.figures
+    assert.ok(alone > 0)
     assert.ok(world.store.buckets.delete('probe'))
     assert.equal(world.store.buckets.size + alone, 3 * keysMax)
+  })
+
+  test('what was under way when it failed is told later, and once', async () => {
+    for (const isCounted of [false, true]) {
+      const world = new World({ rate: minute, hosts: 1 })
+      const [a] = world.hosts as [Host]
+      await world.pass(10)
+      assert.ok(world.ask(a) && world.ask(a))
+      // The answer is lost, or what was asked as well.
+      if (isCounted) {
+        world.store.lie = () => {
+          throw new Error('lost')
+        }
+      } else world.store.fault = 'lost'
+      await world.pass(20)
+      assert.equal(a.settler.isUp, false)
+      world.store.fault = undefined
+      world.store.lie = undefined
+      await world.pass(1_000)
+      assert.equal(a.settler.isUp, true)
+      const lacking = world.lacking()
+      assert.ok(lacking > 0.8 && lacking <= 2, String(lacking))
+    }
   })
 
   test('what is left to tell is told at the end', async () => {
