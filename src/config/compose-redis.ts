@@ -2,9 +2,11 @@
 import { isLoopbackHost } from '../http/loopback.ts'
 import type { CheckedTables } from './checked-tables.ts'
 import { refuseHalfPair } from './client-files.ts'
-import type { RedisConfig } from './schema.ts'
+import type { RedisConfig, UsageConfig } from './schema.ts'
+import { dottedName } from './tables.ts'
 
 const table = 'redis'
+const hashKeyLengthMin = 32
 
 /** Errors: refuses an address in clear, two ways to find the master, and half a pair of keys. */
 export function composeRedis(tables: CheckedTables): RedisConfig | undefined {
@@ -27,8 +29,27 @@ export function composeRedis(tables: CheckedTables): RedisConfig | undefined {
   if (isAlone && redis.moreUrls.length > 0) {
     tables.refuse(table, 'more_urls', 'expected it with sentinel_name or cluster alone')
   }
+  if (redis.hashKey !== undefined && redis.hashKey.reveal().length < hashKeyLengthMin) {
+    const message = `expected at least ${hashKeyLengthMin} characters: openssl rand -hex 32`
+    tables.refuse(table, 'hash_key', message)
+  }
   refuseHalfPair(tables, table, redis)
   return redis
+}
+
+/** Errors: refuses a shared limit where nothing is shared. */
+export function refuseUnshared(
+  tables: CheckedTables,
+  { rates }: UsageConfig,
+  redis: RedisConfig | undefined,
+): void {
+  if (redis?.hashKey !== undefined) return
+  const missing = redis === undefined ? '[redis] with hash_key' : 'redis.hash_key'
+  for (const { name, shared } of rates) {
+    if (shared) {
+      tables.refuse(dottedName(['limits', 'rate', name]), 'shared', `expected ${missing} beside it`)
+    }
+  }
 }
 
 function isSafe(text: string): boolean {

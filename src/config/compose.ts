@@ -12,7 +12,7 @@ import {
   composeValidation,
 } from './compose-policy.ts'
 import { composePostgres } from './compose-postgres.ts'
-import { composeRedis } from './compose-redis.ts'
+import { composeRedis, refuseUnshared } from './compose-redis.ts'
 import { composeListeners, composeTls, refuseForTransport } from './compose-server.ts'
 import { composeAudit, composeUsage } from './compose-usage.ts'
 import { deepFreeze } from './deep-freeze.ts'
@@ -45,6 +45,8 @@ export function composeConfig(
   const tls = composeTls(tables)
   const listeners = composeListeners(tables, tls)
   refuseForTransport(tables, listeners, tls)
+  const [usage, redis] = [composeUsage(tables), composeRedis(tables)]
+  refuseUnshared(tables, usage, redis)
   const config: Partial<Config> = {
     server: tables.values('server'),
     listeners,
@@ -60,10 +62,10 @@ export function composeConfig(
       validation: composeValidation(tables, ['global', 'validation']),
     },
     repositories: composeRepositories(tables),
-    usage: composeUsage(tables),
+    usage,
     audit: composeAudit(tables),
     forwardAuth: composeForwardAuth(tables),
-    redis: composeRedis(tables),
+    redis,
     ...(blobStore && { blobStore }),
     ...(metadataStore && { metadataStore }),
     ...(blobStore &&

@@ -62,6 +62,15 @@ const own = {
     reload: 'restart',
     doc: 'What every key and channel begins with: registries that share users and keys have the same.',
   },
+  hash_key: {
+    kind: 'secret',
+    field: 'hashKey',
+    required: false,
+    example: 'the same 32 random characters or more on all hosts',
+    otherwise: 'none: no limit can be shared',
+    reload: 'restart',
+    doc: 'Secret, the same on all hosts, by which the callers of shared limits are hashed: Redis holds no user name and no address. At least 32 characters.',
+  },
   timeout: {
     kind: 'duration',
     field: 'timeoutMs',
@@ -83,7 +92,7 @@ type Redis = {
 
 export const redisSchema: Redis = {
   redis: {
-    doc: 'A Redis by which several hosts tell each other at once what was revoked. The stores stay the only copy: without it everything works, and news takes longer.',
+    doc: 'A Redis by which several hosts tell each other at once what was revoked, and count requests together. The stores stay the only copy: without it everything works, and news takes longer.',
     alternative: true,
     keys: { ...own, ...clientFilesAtStart },
   },

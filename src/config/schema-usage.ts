@@ -166,6 +166,13 @@ const sections = {
         reload: 'live',
         doc: 'Requests at once after a rest.',
       },
+      shared: {
+        kind: 'boolean',
+        field: 'shared',
+        default: false,
+        reload: 'live',
+        doc: 'Count across all hosts and processes that have the same `[redis]`; it needs `redis.hash_key`.',
+      },
     },
   },
   repository: {

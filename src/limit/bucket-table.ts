@@ -1,6 +1,6 @@
 // Token buckets in the memory of this process: bounded, refilled when they are looked at.
 
-import type { BucketRate, Buckets, OpenBuckets } from './contract.ts'
+import type { BucketRate, Buckets } from './contract.ts'
 
 interface Bucket {
   readonly key: string
@@ -53,9 +53,7 @@ export class BucketTable implements Buckets {
   }
 
   waitMs(key: string, now: number): number {
-    const bucket = this.#buckets.get(key)
-    const missing = bucket === undefined ? this.#missingOfNew(now) : this.#missingOf(bucket, now)
-    return this.#waitMs(missing + 1)
+    return this.#waitMs(this.missing(key, now) + 1)
   }
 
   spend(key: string, tokens: number, now: number): number {
@@ -63,6 +61,16 @@ export class BucketTable implements Buckets {
     const before = bucket === undefined ? this.#missingOfNew(now) : this.#missingOf(bucket, now)
     this.#write(bucket, key, before + tokens, now)
     return this.#waitMs(before + tokens)
+  }
+
+  settling(): undefined {
+    return undefined
+  }
+
+  /** What the bucket lacks, in tokens. */
+  missing(key: string, now: number): number {
+    const bucket = this.#buckets.get(key)
+    return bucket === undefined ? this.#missingOfNew(now) : this.#missingOf(bucket, now)
   }
 
   #waitMs(missing: number): number {
@@ -150,4 +158,4 @@ export class BucketTable implements Buckets {
   }
 }
 
-export const openBucketTable: OpenBuckets = (rate) => new BucketTable(rate, bucketsMax)
+export const openBucketTable = (rate: BucketRate): BucketTable => new BucketTable(rate, bucketsMax)

@@ -11,14 +11,14 @@ export interface Limits {
   readonly transfers: TransferLimits | undefined
 }
 
-type LimitOptions = Omit<RateLimitOptions & TransferOptions, 'open'>
+type LimitOptions = RateLimitOptions & Omit<TransferOptions, 'open'>
 
 export function createLimits(config: UsageConfig, around: LimitOptions): Limits {
   const options = { ...around, open: openBucketTable }
   const { rates, uploadsPerIdentity, pullsPerIdentity, uploadRatePerIdentityBytes } = config
   const limitsTransfers = uploadsPerIdentity + pullsPerIdentity + uploadRatePerIdentityBytes > 0
   return {
-    rates: rates.length > 0 ? new RateLimits(rates, options) : undefined,
+    rates: rates.length > 0 ? new RateLimits(rates, around) : undefined,
     transfers: limitsTransfers ? new TransferLimits(config, options) : undefined,
   }
 }

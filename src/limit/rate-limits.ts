@@ -9,6 +9,9 @@ import { callerKey } from './caller.ts'
 import type { Buckets, OpenBuckets } from './contract.ts'
 import { Refusals } from './refusal.ts'
 
+// How long one request waits for other hosts, in all.
+const settlingMaxMs = 100
+
 interface Rule {
   readonly config: RateLimitConfig
   /** As refusals and metrics call it. */
@@ -55,11 +58,16 @@ export class RateLimits {
 
   constructor(configs: readonly RateLimitConfig[], { open, now, counts }: RateLimitOptions) {
     const rules = configs.map((config): Rule => {
-      const { name, per, requests, periodMs, burst } = config
+      const { name, per, requests, periodMs, burst, shared } = config
       const limit = `rate.${name}`
       const message = `too many requests: limit "${name}" per ${per} is used up`
       const rate = { capacity: burst ?? requests, tokensPerMs: requests / periodMs }
-      return { config, limit, refusals: new Refusals(limit, message), buckets: open(rate) }
+      return {
+        config,
+        limit,
+        refusals: new Refusals(limit, message),
+        buckets: open(rate, { name, shared }),
+      }
     })
     const per = (what: RateLimitConfig['per']): readonly Rule[] =>
       rules.filter(({ config }) => config.per === what)
@@ -82,20 +90,36 @@ export class RateLimits {
     login: () => Identity | Promise<Identity>,
   ): Identity | Promise<Identity> {
     const early = this.#ofAddresses.for(action.kind)
-    if (early.length > 0) this.#take(early, addressGroup(address()))
     const late = this.#ofIdentities.for(action.kind)
-    if (late.length === 0) return login()
+    if (early.length === 0) return this.#admitAfter(late, address, login)
+    const known = address()
+    const group = addressGroup(known)
+    const settling = this.#settling(early, group)
+    if (settling === undefined) {
+      this.#take(early, group)
+      return this.#admitAfter(late, address, login)
+    }
+    return this.#takeLater(early, group, settling).then(() =>
+      this.#admitAfter(late, () => known, login),
+    )
+  }
+
+  #admitAfter(
+    rules: readonly Rule[],
+    address: () => string,
+    login: () => Identity | Promise<Identity>,
+  ): Identity | Promise<Identity> {
+    if (rules.length === 0) return login()
     let identity: Identity | Promise<Identity>
     try {
       identity = login()
     } catch (error) {
-      this.#take(late, addressGroup(address()))
-      throw error
+      return this.#refuseAs(error, rules, addressGroup(address()))
     }
-    if (!(identity instanceof Promise)) return this.#admitAs(identity, late, address)
+    if (!(identity instanceof Promise)) return this.#admitAs(identity, rules, address)
     // A transport may not know it any more when the login has ended.
     const group = address()
-    return this.#admitLater(identity, late, () => group)
+    return this.#admitLater(identity, rules, () => group)
   }
 
   async #admitLater(
@@ -103,16 +127,63 @@ export class RateLimits {
     rules: readonly Rule[],
     address: () => string,
   ): Promise<Identity> {
-    const identity = await login.catch((error: unknown) => {
-      this.#take(rules, addressGroup(address()))
-      throw error
-    })
+    let identity: Identity
+    try {
+      identity = await login
+    } catch (error) {
+      return this.#refuseAs(error, rules, addressGroup(address()))
+    }
     return this.#admitAs(identity, rules, address)
   }
 
-  #admitAs(identity: Identity, rules: readonly Rule[], address: () => string): Identity {
-    this.#take(rules, callerKey(identity, address))
+  #admitAs(
+    identity: Identity,
+    rules: readonly Rule[],
+    address: () => string,
+  ): Identity | Promise<Identity> {
+    const key = callerKey(identity, address)
+    const settling = this.#settling(rules, key)
+    if (settling !== undefined) {
+      return this.#takeLater(rules, key, settling).then(() => identity)
+    }
+    this.#take(rules, key)
     return identity
+  }
+
+  // A login that is refused counts for the address.
+  #refuseAs(error: unknown, rules: readonly Rule[], group: string): Promise<never> {
+    const settling = this.#settling(rules, group)
+    if (settling !== undefined) {
+      return this.#takeLater(rules, group, settling).then(() => {
+        throw error
+      })
+    }
+    this.#take(rules, group)
+    throw error
+  }
+
+  /** Undefined where what is known here is enough to decide. */
+  #settling(rules: readonly Rule[], caller: string): Promise<void> | undefined {
+    for (const rule of rules) {
+      if (!rule.config.shared) continue
+      const key = keyFor(rule, caller)
+      const settling = key === '' ? undefined : rule.buckets.settling(key, this.#now())
+      if (settling !== undefined) return settling
+    }
+    return undefined
+  }
+
+  async #takeLater(
+    rules: readonly Rule[],
+    key: string,
+    settling: Promise<void> | undefined,
+  ): Promise<void> {
+    const end = this.#now() + settlingMaxMs
+    for (let next = settling; next !== undefined; next = this.#settling(rules, key)) {
+      await next
+      if (this.#now() >= end) break
+    }
+    this.#take(rules, key)
   }
 
   // All of them, or none: a request that is refused takes nothing.

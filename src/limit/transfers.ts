@@ -7,13 +7,13 @@ import type { ByteSource, Reply } from '../http/reply.ts'
 import type { Action } from '../route/action.ts'
 import type { LimitCounts } from '../telemetry/limit-counts.ts'
 import { callerKey } from './caller.ts'
-import type { Buckets, OpenBuckets } from './contract.ts'
+import type { BucketRate, Buckets } from './contract.ts'
 import { PacedBody } from './paced-body.ts'
 import { type Place, Places } from './places.ts'
 import { Refusals } from './refusal.ts'
 
 export interface TransferOptions {
-  readonly open: OpenBuckets
+  readonly open: (rate: BucketRate) => Buckets
   /** Monotonic, in ms. */
   readonly now: () => number
   /** Call once, later; the result calls it off. */

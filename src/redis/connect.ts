@@ -3,12 +3,14 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 import type { RedisConfig } from '../config/schema.ts'
 import { readCallerTls } from '../outbound/tls-files.ts'
-import type { HashPage, LinkEvents, RedisLink } from './contract.ts'
+import type { HashPage, LinkEvents, RedisLink, ScriptLink } from './contract.ts'
 
 export interface LinkOptions {
   /** From 0 to less than 1. */
   readonly random: () => number
   readonly events: LinkEvents
+  /** Whether `subscribe` will be asked for, which takes a connection of its own. True by default. */
+  readonly listens?: boolean
 }
 
 const portDefault = 6379
@@ -23,7 +25,10 @@ type Client = Redis | Cluster
  * Begins to connect, and waits for nothing. Errors: an Error for the operator where the files or the
  * address cannot be used; never where Redis is away.
  */
-export async function connectRedis(config: RedisConfig, options: LinkOptions): Promise<RedisLink> {
+export async function connectRedis(
+  config: RedisConfig,
+  options: LinkOptions,
+): Promise<RedisLink & ScriptLink> {
   const tls = await readCallerTls('redis', config)
   const { ca, cert, key } = tls
   const passphrase = tls.passphrase?.reveal()
@@ -34,7 +39,8 @@ export async function connectRedis(config: RedisConfig, options: LinkOptions): P
     ? { tls: { ca, cert, key, passphrase, minVersion: 'TLSv1.2' as const } }
     : {}
   // A connection that listens takes no other commands.
-  link.use(clientOf(config, { ...common, ...secure }), clientOf(config, { ...common, ...secure }))
+  const client = (): Client => clientOf(config, { ...common, ...secure })
+  link.use(client(), options.listens === false ? undefined : client())
   return link
 }
 
@@ -98,7 +104,7 @@ function placeOf(
   return { host, port: port === '' ? portOfNone : Number(port) }
 }
 
-class Link implements RedisLink {
+class Link implements RedisLink, ScriptLink {
   readonly #timeoutMs: number
   readonly #options: LinkOptions
   #commands: Client | undefined
@@ -110,11 +116,11 @@ class Link implements RedisLink {
     this.#options = options
   }
 
-  use(commands: Client, listener: Client): void {
+  use(commands: Client, listener: Client | undefined): void {
     this.#commands = commands
     this.#listener = listener
     const { events } = this.#options
-    for (const client of [commands, listener]) {
+    for (const client of this.#clients) {
       // An error of the client holds the command with its arguments, passwords among them.
       client.on('error', (error: Error) => events.onFault(reasonOf(error)))
       let wasReady = false
@@ -127,11 +133,12 @@ class Link implements RedisLink {
         if (this.isReady) events.onReady()
       })
     }
-    listener.on('message', (_channel: string, message: string) => events.onMessage(message))
+    listener?.on('message', (_channel: string, message: string) => events.onMessage(message))
   }
 
   get isReady(): boolean {
-    return this.#commands?.status === 'ready' && this.#listener?.status === 'ready'
+    const clients = this.#clients
+    return clients.length > 0 && clients.every(({ status }) => status === 'ready')
   }
 
   /** Longer with every attempt, and never at the same time as the other hosts. */
@@ -170,6 +177,10 @@ class Link implements RedisLink {
     await this.#within(this.#sender.pexpire(key, Math.max(1, Math.ceil(afterMs))))
   }
 
+  async run(script: string, keys: readonly string[], values: readonly string[]): Promise<unknown> {
+    return this.#within(this.#sender.eval(script, keys.length, ...keys, ...values))
+  }
+
   async publish(channel: string, message: string): Promise<void> {
     await this.#within(this.#sender.publish(channel, message))
   }
@@ -180,11 +191,15 @@ class Link implements RedisLink {
   }
 
   reset(): void {
-    for (const client of [this.#commands, this.#listener]) client?.disconnect(true)
+    for (const client of this.#clients) client.disconnect(true)
   }
 
   close(): void {
-    for (const client of [this.#commands, this.#listener]) client?.disconnect()
+    for (const client of this.#clients) client.disconnect()
+  }
+
+  get #clients(): readonly Client[] {
+    return [this.#commands, this.#listener].filter((client) => client !== undefined)
   }
 
   get #sender(): Client {

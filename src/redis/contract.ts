@@ -1,4 +1,4 @@
-// What spreading revocations needs of Redis, and of the store behind it.
+// What hosts need of Redis, and spreading revocations of the store behind it.
 
 import type { Revocation } from '../storage/metadata/token-store.ts'
 
@@ -28,6 +28,12 @@ export interface RedisLink {
   /** It was of use: when it breaks, it is tried again soon. Till then each attempt waits longer. */
   confirm(): void
   close(): void
+}
+
+/** As `RedisLink`, for who runs scripts. */
+export interface ScriptLink extends Pick<RedisLink, 'isReady' | 'reset' | 'confirm' | 'close'> {
+  /** The keys are in one slot of a cluster. Errors: also what the script itself refuses. */
+  run(script: string, keys: readonly string[], values: readonly string[]): Promise<unknown>
 }
 
 /** What a link tells. */

@@ -37,7 +37,7 @@ export async function openAdmin(
   const { socket } = config.admin
   if (socket === undefined) return undefined
   const { foundation, generations, health, listeners, maintenance, metrics, serveAdmin } = parts
-  const { audit, counts, redis, stores, tls, tokens } = foundation
+  const { audit, counts, redis, sharedLimits, stores, tls, tokens } = foundation
   const { registry } = stores
   const access = (): typeof generations.current.access => generations.current.access
   const startedAtMs = Date.now()
@@ -73,6 +73,7 @@ export async function openAdmin(
       limits: {
         refusals: Object.fromEntries(counts.limits.refusals()),
         holds: counts.limits.holds,
+        shared: sharedLimits.figures(),
       },
       reload: generations.figures,
       audit: audit.figures(),

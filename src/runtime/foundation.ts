@@ -24,6 +24,7 @@ import { openConfiguredAudit } from './audit.ts'
 import type { Closers } from './closers.ts'
 import { openTls } from './edge.ts'
 import { type OpenRedis, openRedis } from './redis.ts'
+import { openSharedLimits, type SharedLimits } from './shared-limits.ts'
 import { type OpenStores, openStores } from './stores.ts'
 import { openConfiguredTracing } from './tracing.ts'
 
@@ -55,6 +56,7 @@ export interface Foundation {
   readonly directory: CurrentDirectory
   /** Undefined where none is configured. */
   readonly redis: OpenRedis | undefined
+  readonly sharedLimits: SharedLimits
   readonly credentials: CredentialPool
   readonly logins: LoginMemory
   readonly counts: Counts
@@ -111,11 +113,13 @@ export async function openFoundation(
   })
   closers.add(() => tokens.keeper.close())
   const redis = await openRedis(config.redis, { tokens, store, log, closers })
+  const sharedLimits = await openSharedLimits(config.redis, { log, closers })
   const logins = createLoginMemory(() => performance.now())
   const counts = newCounts()
   const tracing = await openConfiguredTracing(config, { version, log, closers })
   return {
-    ...{ log, audit, stores, tls, tokens, directory, redis, credentials, logins, counts, tracing },
+    ...{ log, audit, stores, tls, tokens, directory, redis, sharedLimits, credentials, logins },
+    ...{ counts, tracing },
   }
 }
 

@@ -71,7 +71,7 @@ export async function buildGeneration(
 // Nobody gets a new allowance, or loses a place, by a reload that is about something else.
 function limitsOf(
   config: Config,
-  { counts }: Foundation,
+  { counts, sharedLimits }: Foundation,
   previous: Generation | undefined,
 ): Limits {
   if (previous !== undefined && sameSettings(previous.config.usage, config.usage)) {
@@ -81,6 +81,7 @@ function limitsOf(
   return createLimits(config.usage, {
     now: () => performance.now(),
     after: afterTimeout,
+    open: sharedLimits.open,
     counts: counts.limits,
   })
 }

@@ -37,7 +37,7 @@ const elapsed = (): number => performance.now()
 export function openMetrics(config: Config, parts: MetricsParts): Metrics {
   const { foundation, generations, health, listeners, version, closers, logFigures } = parts
   const { maintenance } = parts
-  const { audit, counts, redis, stores, tls, tokens } = foundation
+  const { audit, counts, redis, sharedLimits, stores, tls, tokens } = foundation
   const access = (): typeof generations.current.access => generations.current.access
   const delay = new LoopDelay()
   closers.add(() => delay.close())
@@ -65,6 +65,7 @@ export function openMetrics(config: Config, parts: MetricsParts): Metrics {
     ldap: () => access().ldap.map((each) => each.status()),
     introspections: () => access().oidc.status().providers,
     redis: () => redis?.status(),
+    sharedLimits: () => sharedLimits.figures(),
     fellBack: hasFallenBack(config.server.transport),
     parts: [
       delay,

@@ -53,6 +53,15 @@ export interface RedisReading {
   readonly failures: number
 }
 
+/** Limits that count across hosts. */
+export interface SharedLimitReading {
+  readonly connected: boolean
+  readonly rounds: number
+  readonly failures: number
+  readonly alone: number
+  readonly waits: number
+}
+
 export interface UseSources {
   readonly guards: readonly GuardCounts[]
   readonly limits: LimitCounts
@@ -64,6 +73,8 @@ export interface UseSources {
   readonly introspections: () => readonly IntrospectionReading[]
   /** Undefined without one. */
   readonly redis: () => RedisReading | undefined
+  /** Undefined where no limit can be shared. */
+  readonly sharedLimits: () => SharedLimitReading | undefined
 }
 
 export function registerUseMetrics(registry: Registry, sources: UseSources): void {
@@ -73,6 +84,7 @@ export function registerUseMetrics(registry: Registry, sources: UseSources): voi
   quotaMetrics(registry, sources.quotas)
   loginMetrics(registry, sources)
   redisMetrics(registry, sources.redis)
+  sharedLimitMetrics(registry, sources.sharedLimits)
 }
 
 function limitMetrics(registry: Registry, limits: LimitCounts): void {
@@ -209,5 +221,34 @@ function redisMetrics(registry: Registry, read: UseSources['redis']): void {
     ['failures', 'Attempts to use Redis that failed', (of: RedisReading) => of.failures],
   ] as const) {
     counter(registry, { name: `keelson_redis_${name}_total`, help, read: sample(value) })
+  }
+}
+
+function sharedLimitMetrics(registry: Registry, read: UseSources['sharedLimits']): void {
+  const sample = (value: (shared: SharedLimitReading) => number) => () => {
+    const shared = read()
+    return shared === undefined ? [] : [[{}, value(shared)] as const]
+  }
+  gauge(registry, {
+    name: 'keelson_limit_shared_connected',
+    help: 'Whether shared limits count across hosts at the moment',
+    aggregator: 'min',
+    read: sample(({ connected }) => (connected ? 1 : 0)),
+  })
+  for (const [name, help, value] of [
+    [
+      'rounds',
+      'Times that use was settled with other hosts',
+      (of: SharedLimitReading) => of.rounds,
+    ],
+    ['failures', 'Times that this failed', (of: SharedLimitReading) => of.failures],
+    ['waits', 'Waits of requests for other hosts', (of: SharedLimitReading) => of.waits],
+    [
+      'alone',
+      'Requests that a shared limit counted on this host alone',
+      (of: SharedLimitReading) => of.alone,
+    ],
+  ] as const) {
+    counter(registry, { name: `keelson_limit_shared_${name}_total`, help, read: sample(value) })
   }
 }

@@ -44,6 +44,7 @@ shared_secret = "a secret of the gateway"
 proxies = ["10.9.9.9"]
 [redis]
 url = "rediss://redis.test"
+hash_key = "a hash key that is as long as it must be"
 sentinel_name = "name"
 ${pair}[global.quota]
 [global.validation]

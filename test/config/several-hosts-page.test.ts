@@ -31,6 +31,7 @@ test('it names every metric of Redis, and no other', async () => {
     quotas: async () => [],
     ...{ gatewayHeadersIgnored: () => 0, ldap: () => [], introspections: () => [] },
     redis: () => undefined,
+    sharedLimits: () => undefined,
   })
   const metrics = await registry.getMetricsAsArray()
   const known = metrics.map(({ name }) => name).filter((name) => name.startsWith('keelson_redis_'))

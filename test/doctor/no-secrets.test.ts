@@ -99,6 +99,7 @@ password = "${planted('peer', 'password')}"
 ${pair('peer')}[redis]
 url = "redis://127.0.0.1:${port}"
 password = "${planted('redis', 'password')}"
+hash_key = "${planted('redis', 'hash_key')}-and-ten-more"
 timeout = "500ms"
 ${pair('redis')}
 [tracing]

@@ -32,7 +32,7 @@ function limited(...rates: readonly Partial<RateLimitConfig>[]) {
   const limits = new RateLimits(
     rates.map((rate, index) => ({
       ...{ name: `n${index}`, per: 'identity', actions: [], requests: 2, periodMs: 60_000 },
-      burst: undefined,
+      ...{ burst: undefined, shared: false },
       ...rate,
     })),
     { open: openBucketTable, now: () => clock.ms, counts },
@@ -151,7 +151,7 @@ test('an address that is forgotten during the login was asked for before it', as
         ...{ name: 'n', per: 'identity', actions: [] },
         requests: 1,
         periodMs: 60_000,
-        burst: undefined,
+        ...{ burst: undefined, shared: false },
       },
     ],
     { open: openBucketTable, now: () => 0, counts },

@@ -8,7 +8,7 @@ import { after, describe, test } from 'node:test'
 import type { RedisConfig } from '../../src/config/schema.ts'
 import { Secret } from '../../src/config/secret.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
-import type { RedisLink } from '../../src/redis/contract.ts'
+import type { RedisLink, ScriptLink } from '../../src/redis/contract.ts'
 import { poll } from '../http/product.ts'
 import { startDaemon } from '../support/daemon.ts'
 import { createPki } from '../support/pki.ts'
@@ -31,7 +31,7 @@ const plain: RedisConfig = {
   ...{ url: '', moreUrls: [], sentinelName: undefined, cluster: false },
   ...{ username: undefined, password: undefined, keyPrefix: 'keelson:', timeoutMs: 2_000 },
   ...{ serverCaBundle: undefined, clientCertificate: undefined, clientPrivateKey: undefined },
-  clientPrivateKeyPassphrase: undefined,
+  ...{ clientPrivateKeyPassphrase: undefined, hashKey: undefined },
 }
 
 let folders = 0
@@ -46,7 +46,7 @@ async function start(options: Omit<RedisOptions, 'dir'> = {}): Promise<RedisServ
 }
 
 interface Open {
-  readonly link: RedisLink
+  readonly link: RedisLink & ScriptLink
   readonly messages: string[]
   readonly faults: string[]
 }
@@ -90,6 +90,10 @@ async function exercise({ link, messages }: Open): Promise<void> {
   await link.remove('keelson:a', ['x', 'y'])
   assert.equal(await link.readField('keelson:a', 'x'), undefined)
   await link.expire('keelson:a', 60_000)
+  const script = "redis.call('SET', KEYS[1], ARGV[1]) return {redis.call('GET', KEYS[1]), KEYS[2]}"
+  const keys = ['keelson:{a}:1', 'keelson:{a}:2']
+  assert.deepEqual(await link.run(script, keys, ['x']), ['x', 'keelson:{a}:2'])
+  await assert.rejects(link.run("return redis.error_reply('no')", ['keelson:a'], []), /no/)
   await link.publish('keelson:a', 'hello')
   await until('the message is heard', () => messages.length > 0)
   assert.deepEqual(messages, ['hello'])

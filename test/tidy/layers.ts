@@ -61,7 +61,7 @@ export const layers: readonly Layer[] = [
   {
     room: 'src/redis',
     imports: [...foundation, 'src/outbound'],
-    types: ['src/config', ...contracts],
+    types: ['src/config', 'src/limit/contract.ts', ...contracts],
   },
   { room: 'src/tracing', imports: [...foundation, 'src/outbound'], types: ['src/config'] },
   { room: 'src/pattern', imports: [], types: [] },

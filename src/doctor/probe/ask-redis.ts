@@ -7,6 +7,8 @@ import { factsOf, patienceMs } from './ask.ts'
 const remedy =
   'see that it runs and can be reached, that server_ca_bundle is the CA of its certificate, and that username and password are right'
 
+const script = "redis.call('GET', KEYS[1]) return redis.call('TIME')"
+
 export function askRedis(config: RedisConfig): Promise<ServiceFacts> {
   const { url, keyPrefix } = config
   const timeoutMs = Math.min(config.timeoutMs, patienceMs)
@@ -22,6 +24,9 @@ export function askRedis(config: RedisConfig): Promise<ServiceFacts> {
       const fault = await ended
       if (fault !== undefined) return { reason: fault, remedy }
       await link.readField(`${keyPrefix}revocations`, 'keelson-doctor')
+      // What shared limits need, but for writing.
+      const key = `${keyPrefix}{limits}:probe`
+      if (config.hashKey !== undefined) await link.run(script, [key], [])
       return 'answers'
     } finally {
       clearTimeout(late)
