@@ -23,6 +23,7 @@ import type { JobContext } from '../../src/maintain/job/contract.ts'
 import { type Digest, digestHex, digestOfBytes } from '../../src/oci/digest.ts'
 import { parseRepositoryName, type RepositoryName } from '../../src/oci/name.ts'
 import { openFsBlobStore } from '../../src/storage/blob/fs/store.ts'
+import { oneHost } from '../../src/storage/liveness.ts'
 import { openLmdbMetadataStore } from '../../src/storage/metadata/lmdb/open.ts'
 import type { MaintenanceStore } from '../../src/storage/metadata/maintenance.ts'
 
@@ -154,6 +155,7 @@ function contextOf(
   now: () => number,
 ): JobContext {
   return {
+    liveness: oneHost,
     ...{ metadata, blobs, now, randomUuid: randomUUID, run: randomUUID(), shared: false },
     ...{ changing: (write) => write(), forgetBytes: () => undefined, resumed: undefined },
     ...{ progress: () => undefined, checkpoint: async () => undefined, record: () => undefined },

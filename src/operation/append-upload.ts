@@ -49,7 +49,7 @@ async function append(
       digest: undefined,
       sync: false,
     })
-    await registry.metadata.saveUpload(record.id, registry.owner, record.fence, {
+    await registry.metadata.saveUpload(record.id, registry.owner(), record.fence, {
       offset: received.offset,
       digest: received.digest,
       ...(received.hashState === undefined ? {} : { hashState: received.hashState }),

@@ -50,7 +50,8 @@ export async function withUpload<T>(
 }
 
 async function claim(action: InUpload, registry: Registry): Promise<UploadRecord | undefined> {
-  const { metadata, owner, shared } = registry
+  const { metadata, shared } = registry
+  const owner = registry.owner()
   const record = await metadata.readUpload(action.upload)
   if (record === undefined) return undefined
   if (record.owner === owner && !shared) return record
@@ -78,7 +79,7 @@ export function isAbandoned(record: UploadRecord, registry: Registry): boolean {
 /** Give a session up without having changed it, so that another process may take it at once. */
 export async function releaseUnchanged(record: UploadRecord, registry: Registry): Promise<void> {
   if (!registry.shared) return
-  await registry.metadata.saveUpload(record.id, registry.owner, record.fence, {
+  await registry.metadata.saveUpload(record.id, registry.owner(), record.fence, {
     offset: record.offset,
     ...(record.digest === undefined ? {} : { digest: record.digest }),
     ...(record.hashState === undefined ? {} : { hashState: record.hashState }),

@@ -63,7 +63,8 @@ async function expire(
 /** Whether the session is ours alone, and nobody has held it since `record` was read. */
 async function isTaken(record: UploadRecord, registry: Registry): Promise<boolean> {
   if (!registry.shared) return true
-  const { metadata, owner } = registry
+  const { metadata } = registry
+  const owner = registry.owner()
   const now = registry.now()
   const claimed = await metadata
     .claimUpload(record.id, owner, now, (held) => isAbandoned(held, registry))

@@ -70,7 +70,7 @@ export async function receiveAndCommit(
 ): Promise<Reply> {
   // In a shared store the record has no owner yet, and only an owner may end a session.
   const claimed = registry.shared
-    ? await registry.metadata.claimUpload(record.id, registry.owner, registry.now(), () => false)
+    ? await registry.metadata.claimUpload(record.id, registry.owner(), registry.now(), () => false)
     : record
   if (claimed === undefined) return unknownReply('BLOB_UPLOAD_UNKNOWN')
   return commit(claimed, digest, { kind: 'nothing' }, request.body, registry)
@@ -116,7 +116,7 @@ async function publishAndLink(
       ...{ repository, digest, size },
       leaseUntilMs: registry.now() + registry.limits.graceMs,
       quotas: rules.rulesFor(repository).quotas,
-      upload: { id: record.id, owner: registry.owner, fence: record.fence },
+      upload: { id: record.id, owner: registry.owner(), fence: record.fence },
       isThere: () => blobs.isThereNow?.(digest) ?? true,
       isReplaced,
     })

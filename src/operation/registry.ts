@@ -47,8 +47,8 @@ export interface Registry {
   readonly diskRoom?: DiskRoom | undefined
   /** Other processes write to the same store, so nothing mutable may be remembered. */
   readonly shared: boolean
-  /** This process, in session records. */
-  readonly owner: string
+  /** This process, in session records; asked each time, since it may change. */
+  readonly owner: () => string
   readonly isOwnerAlive: (owner: string) => boolean
   readonly bootId: string
   /** Put before the path in `Location`; '' makes them relative. */

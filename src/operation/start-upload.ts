@@ -125,7 +125,7 @@ async function openSession(
     synced: false,
     bootId: registry.bootId,
     // Alone on the store we keep our sessions; otherwise the next request may reach another process.
-    ...(registry.shared ? {} : { owner: registry.owner }),
+    ...(registry.shared ? {} : { owner: registry.owner() }),
     fence: 1,
     startedAtMs: now,
     touchedAtMs: now,

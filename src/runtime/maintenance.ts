@@ -17,7 +17,6 @@ import { createExportJob } from '../maintain/transfer/export-job.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { AdminCalls, AdminRoutes } from '../server/admin.ts'
 import type { JobKind, JobRecord } from '../storage/metadata/job-store.ts'
-import { canTellLife, isProcessAlive, processIdentity } from '../storage/process-identity.ts'
 import { ownIdentity } from '../storage/process-table.ts'
 import { MaintenanceCounts } from '../telemetry/maintenance-counts.ts'
 import { backupSettings } from './backups.ts'
@@ -31,7 +30,15 @@ export interface MaintenanceHost {
   readonly config: () => Config
   readonly parts: Pick<
     JobParts,
-    'metadata' | 'blobs' | 'ingest' | 'changing' | 'forgetBytes' | 'shared' | 'hasDiskRoom' | 'log'
+    | 'metadata'
+    | 'blobs'
+    | 'ingest'
+    | 'changing'
+    | 'forgetBytes'
+    | 'shared'
+    | 'liveness'
+    | 'hasDiskRoom'
+    | 'log'
   >
   readonly audit: Pick<Audit, 'maintenance' | 'hasRoom'>
   /** Resolves when the store knows of every pull of this process. Absent where none is noted. */
@@ -111,9 +118,8 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
     record: (deed) => audit.maintenance({ job: 'prune', run: 'restore', ...deed }),
   })
   const runner = new JobRunner({
-    ...{ parts, clock, counts, load, owner: processIdentity(), isReported: !isScheduled },
+    ...{ parts, clock, counts, load, isReported: !isScheduled },
     jobs: jobTable(config, retention, flushPulls),
-    ...{ isOwnerAlive: isProcessAlive, canTellLife },
     guard: new ClockGuard({
       ...{ clock, bootId: ownIdentity().bootId, settleMs: () => config().gc.graceMs },
     }),

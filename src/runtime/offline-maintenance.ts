@@ -3,6 +3,7 @@
 import type { Config } from '../config/schema.ts'
 import type { JobProgress } from '../maintain/job/contract.ts'
 import type { StatusAnswer } from '../server/admin.ts'
+import { oneHost } from '../storage/liveness.ts'
 import type { JobKind } from '../storage/metadata/job-store.ts'
 import { createLog, type Logger } from '../telemetry/log.ts'
 import { openAlone } from './alone.ts'
@@ -107,7 +108,7 @@ async function openParts(config: Config, log: Logger, closers: Closers): Promise
   const maintenance = openMaintenance({
     config: () => config,
     parts: {
-      ...{ metadata, blobs, ingest, log, shared: false },
+      ...{ metadata, blobs, ingest, log, shared: false, liveness: oneHost },
       hasDiskRoom: (bytes) => disks.leaves(bytes),
       changing: (write) => write(),
       forgetBytes: () => {},

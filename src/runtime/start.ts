@@ -152,7 +152,7 @@ function maintain(
   return openMaintenance({
     config: () => generations.current.config,
     parts: {
-      ...{ metadata, blobs, ingest, log, shared },
+      ...{ metadata, blobs, ingest, log, shared, liveness: stores.liveness },
       hasDiskRoom: (bytes) => stores.reserve.disks.leaves(bytes),
       changing: (write) => replies.during(write),
       forgetBytes: (digests) => {

@@ -20,13 +20,14 @@ import { UploadTable } from '../operation/upload-table.ts'
 import type { BlobStore } from '../storage/blob/contract.ts'
 import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import { MemoryBlobStore } from '../storage/blob/memory/store.ts'
+import type { Liveness } from '../storage/liveness.ts'
 import type { MetadataStore } from '../storage/metadata/contract.ts'
 import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { TagTimesStore } from '../storage/metadata/tag-times.ts'
 import type { TokenStore } from '../storage/metadata/token-store.ts'
-import { isProcessAlive, processIdentity } from '../storage/process-identity.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Closers } from './closers.ts'
+import { openLiveness } from './liveness.ts'
 import { openMetadata } from './metadata.ts'
 import { requirePaired } from './pairing.ts'
 import { type OpenReserve, openReserve } from './reserve.ts'
@@ -45,6 +46,8 @@ export interface OpenStores {
   /** After how long an idle upload ends; asked each time. */
   readonly expiry: { ms: number }
   readonly reserve: OpenReserve
+  /** Of the processes that share the stores. */
+  readonly liveness: Liveness
 }
 
 /** Errors: Error with a message for the operator: a locked or unusable store. */
@@ -64,7 +67,8 @@ export async function openStores(
   closers.add(() => ingest.close())
   const reserve = await openReserve(config, ingest, log, closers)
   const diskRoom = reserve.disks
-  const registry = createRegistry(config, { metadata, blobs, ingest, diskRoom }, log)
+  const liveness = await openLiveness(metadata, blobs, log, closers)
+  const registry = createRegistry(config, { metadata, blobs, ingest, diskRoom, liveness }, log)
   closers.add(() => registry.readers.close())
   if (registry.shared) closers.add(dropGoneReaders(registry, log))
   const onFault = pullTimesFault(log)
@@ -74,7 +78,7 @@ export async function openStores(
   const expiry = { ms: config.ingest.sessionExpiryMs }
   const expiring = startUploadExpiry(registry, () => expiry.ms)
   closers.add(() => expiring.stop())
-  return { registry, metadata, expiry, reserve }
+  return { registry, metadata, liveness, expiry, reserve }
 }
 
 /** Errors: StorageError; Error with a message for the operator. */
@@ -114,6 +118,7 @@ interface Stores {
   readonly blobs: BlobStore
   readonly ingest: IngestPool
   readonly diskRoom: DiskReserve
+  readonly liveness: Liveness
 }
 
 /** The same stores, pools and memory, by the rules and limits of `config`. */
@@ -135,7 +140,7 @@ function ruled(config: Config): Pick<Registry, 'limits' | 'rules' | 'externalUrl
   }
 }
 
-function createRegistry(config: Config, stores: Stores, log: Logger): Registry {
+function createRegistry(config: Config, { liveness, ...stores }: Stores, log: Logger): Registry {
   const { cache, ingest, storage } = config
   return {
     ...stores,
@@ -152,8 +157,8 @@ function createRegistry(config: Config, stores: Stores, log: Logger): Registry {
     report: new SelfReport(),
     damage: new DamageReport(),
     shared: storage.sharing === 'shared',
-    owner: processIdentity(),
-    isOwnerAlive: isProcessAlive,
+    owner: () => liveness.owner(),
+    isOwnerAlive: (owner) => liveness.isAlive(owner),
     bootId: bootId(),
     now: Date.now,
     randomUuid: randomUUID,

@@ -147,7 +147,7 @@ export class InProcess {
       readers: new BlobReaders(seen.blobs, 16),
       report: new SelfReport(),
       shared: false,
-      owner: 'this process',
+      owner: () => 'this process',
       isOwnerAlive: (owner) => owner === 'this process',
       bootId: 'this boot',
       externalUrl: '',

@@ -20,6 +20,7 @@ import { ReplyCache } from '../../src/operation/reply-cache.ts'
 import type { BlobStore } from '../../src/storage/blob/contract.ts'
 import { openFsBlobStore } from '../../src/storage/blob/fs/store.ts'
 import { MemoryBlobStore } from '../../src/storage/blob/memory/store.ts'
+import { oneHost } from '../../src/storage/liveness.ts'
 import type { KeyValueStore } from '../../src/storage/metadata/kv/contract.ts'
 import { KeyValueMetadataStore } from '../../src/storage/metadata/kv/store.ts'
 import { openLmdb } from '../../src/storage/metadata/lmdb/open.ts'
@@ -203,6 +204,7 @@ export class MaintainScene {
     const { registry, metadata, blobs } = this
     return {
       ...{ metadata, blobs, ingest: registry.ingest, shared: false, log: silent },
+      liveness: oneHost,
       changing: (write) => registry.replies.during(write),
       forgetBytes: (digests) => {
         for (const digest of digests) registry.readers.drop(digest)
@@ -264,7 +266,7 @@ export class MaintainScene {
           allowMissingBlobs: false,
           graceMs,
         },
-        owner: `process ${processes}`,
+        owner: () => `process ${processes}`,
         isOwnerAlive: (owner) => owner === `process ${processes}`,
         now: () => this.nowMs,
         randomUuid,

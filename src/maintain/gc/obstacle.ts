@@ -1,7 +1,7 @@
 // What forbids that anything is destroyed.
 
+import type { Liveness } from '../../storage/liveness.ts'
 import type { JobRecord, JobStore } from '../../storage/metadata/job-store.ts'
-import { canTellLife, isProcessAlive, processIdentity } from '../../storage/process-identity.ts'
 import type { JobContext } from '../job/contract.ts'
 import { shownTime } from './tally.ts'
 
@@ -21,19 +21,24 @@ export async function adoptionObstacle(metadata: JobStore): Promise<string | und
  * begins later has none of it among what it relies on.
  */
 export async function backupObstacle({
+  liveness,
   metadata,
   now,
-}: Pick<JobContext, 'metadata' | 'now'>): Promise<string | undefined> {
+}: Pick<JobContext, 'liveness' | 'metadata' | 'now'>): Promise<string | undefined> {
   const backup = await metadata.readJob('backup')
-  if (backup === undefined || !isRunning(backup, now())) return undefined
+  if (backup === undefined || !isRunning(backup, now(), liveness)) return undefined
   const since = shownTime(backup.startedAtMs)
   return `nothing more is destroyed: a backup is running since ${since}; the next run goes on`
 }
 
-function isRunning({ owner, endedAtMs, updatedAtMs }: JobRecord, nowMs: number): boolean {
+function isRunning(
+  { owner, endedAtMs, updatedAtMs }: JobRecord,
+  nowMs: number,
+  liveness: Liveness,
+): boolean {
   if (owner === undefined || endedAtMs !== undefined) return false
-  if (!isProcessAlive(owner)) return false
+  if (!liveness.isAlive(owner)) return false
   // Our own may have ended without being able to say so.
-  const isSeen = canTellLife(owner) && owner !== processIdentity()
+  const isSeen = liveness.canTell(owner) && owner !== liveness.owner()
   return isSeen || nowMs - updatedAtMs <= silenceMsMax
 }

@@ -3,6 +3,7 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { IngestPool } from '../../offload/contract.ts'
 import type { BlobStore } from '../../storage/blob/contract.ts'
+import type { Liveness } from '../../storage/liveness.ts'
 import type { JobKind } from '../../storage/metadata/job-store.ts'
 import type { MaintenanceStore } from '../../storage/metadata/maintenance.ts'
 import type { Logger } from '../../telemetry/log.ts'
@@ -65,6 +66,8 @@ export interface JobParts {
   readonly forgetBytes: (digests: readonly Digest[]) => void
   /** Other processes write to the same store. */
   readonly shared: boolean
+  /** Of those, and of this one. */
+  readonly liveness: Liveness
   /** Whether the disk reserve leaves so many bytes; absent where there is none. */
   readonly hasDiskRoom?: (bytes: number) => boolean
   /** Milliseconds since 1970. */

@@ -60,8 +60,8 @@ export class Stopped extends Error {
 class Fenced extends Error {
   override readonly name = 'AbortError'
 
-  constructor() {
-    super('another process has taken the job over')
+  constructor(message = 'another process has taken the job over') {
+    super(message)
   }
 }
 
@@ -155,6 +155,7 @@ export class Run {
     const { signal } = this.#abort
     const check = (): void => {
       signal.throwIfAborted()
+      this.#requireLease()
       const problem = isTimed ? guard.problem() : undefined
       if (problem !== undefined) throw new Error(problem)
     }
@@ -201,6 +202,7 @@ export class Run {
     if (this.#isOver) return
     const { history, parts } = this.#options
     try {
+      this.#requireLease()
       await this.#save({ progress: boundedProgress({ ...this.#progress, history }) })
       this.#isSilent = false
       await this.#lookForStop()
@@ -212,6 +214,16 @@ export class Run {
       }
       this.#isSilent = true
     }
+  }
+
+  // Between two of its renewals another process may have taken over what this one goes on with.
+  #requireLease(): void {
+    const { owner, parts } = this.#options
+    const problem = parts.liveness.problem(owner)
+    if (problem === undefined) return
+    const fenced = new Fenced(problem)
+    if (!this.#abort.signal.aborted) this.#abort.abort(fenced)
+    throw fenced
   }
 
   // Another process was asked.

@@ -14,10 +14,6 @@ export interface RunnerOptions {
   readonly parts: JobParts
   readonly jobs: readonly AnyJob[]
   /** This process, in the records of jobs. */
-  readonly owner: string
-  readonly isOwnerAlive: (owner: string) => boolean
-  /** Whether that can be seen from here. */
-  readonly canTellLife: (owner: string) => boolean
   readonly clock: JobClock
   readonly guard: ClockGuard
   /** How much stands in the way of requests, from 0 to 1. */
@@ -123,16 +119,17 @@ export class JobRunner {
 
   /** Whether its owner is gone, so that anybody may take it over. */
   isAbandoned(record: JobRecord): boolean {
-    const { canTellLife, isOwnerAlive, owner, parts } = this.#options
+    const { parts } = this.#options
+    const { liveness } = parts
     if (record.owner === undefined || record.endedAtMs !== undefined) return false
-    if (record.owner === owner) return this.#runs.get(record.kind)?.id !== record.run
-    if (!isOwnerAlive(record.owner)) return true
-    return !canTellLife(record.owner) && parts.now() - record.updatedAtMs > silentMsMax
+    if (record.owner === liveness.owner()) return this.#runs.get(record.kind)?.id !== record.run
+    if (!liveness.isAlive(record.owner)) return true
+    return !liveness.canTell(record.owner) && parts.now() - record.updatedAtMs > silentMsMax
   }
 
   async #claim(kind: JobKind, prepared: PreparedJob, trustsClock: boolean): Promise<Started> {
-    const { guard, owner, parts } = this.#options
-    const { metadata, now, randomUuid, shared } = parts
+    const { guard, parts } = this.#options
+    const { liveness, metadata, now, randomUuid, shared } = parts
     if (this.#runs.has(kind)) return this.#held(kind)
     if (shared) metadata.refresh()
     const before = await metadata.readJob(kind)
@@ -140,6 +137,9 @@ export class JobRunner {
     if (trustsClock) guard.trust()
     const problem = isTimed && !trustsClock ? this.#clockProblem(before) : undefined
     if (problem !== undefined) return { kind: 'refused', error: problem }
+    const owner = liveness.owner()
+    const fenced = liveness.problem(owner)
+    if (fenced !== undefined) return { kind: 'refused', error: fenced }
     const { input } = prepared
     const claimed = await metadata.claimJob(
       { kind, run: randomUuid(), owner, input, nowMs: now() },
@@ -150,7 +150,7 @@ export class JobRunner {
       // The next claim passes over a process that has ended.
       return { kind: 'refused', error: 'the server is stopping' }
     }
-    return this.#begin(prepared, { before, claimed, isTimed })
+    return this.#begin(prepared, { before, claimed, owner, isTimed })
   }
 
   #begin(
@@ -158,14 +158,15 @@ export class JobRunner {
     start: {
       readonly before: JobRecord | undefined
       readonly claimed: JobRecord
+      readonly owner: string
       readonly isTimed: boolean
     },
   ): Started {
-    const { claimed, before, isTimed } = start
+    const { claimed, before, owner, isTimed } = start
     const { kind, run: id } = claimed
     const run = new Run({
       ...this.#options,
-      ...{ prepared, claimed, isTimed, history: historyOf(before) },
+      ...{ prepared, claimed, owner, isTimed, history: historyOf(before) },
       isFull: this.#isFull(kind, prepared.input),
     })
     this.#runs.set(kind, run)
@@ -207,6 +208,7 @@ export class JobRunner {
 
 /** For people. */
 export function shownOwner(owner: string): string {
-  const [pid = ''] = owner.split('/')
-  return /^\d+$/.test(pid) ? `process ${pid}` : `process ${owner}`
+  const [pid = '', , , , , host = ''] = owner.split('/')
+  const where = /^[A-Za-z0-9.-]+$/.test(host) ? ` on ${host}` : ''
+  return /^\d+$/.test(pid) ? `process ${pid}${where}` : `process ${owner}`
 }

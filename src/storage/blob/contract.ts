@@ -48,6 +48,12 @@ export type Erased =
  * 'full'. A blob at its final key is immutable, whole and verified. Contract: test/contract/blob-store.ts.
  */
 export interface BlobStore {
+  /**
+   * Whether servers on several hosts may share it: what one of them has stored the others see at once, what
+   * it has recorded as staged survives its host, and bytes that come late from a server whose session another
+   * one has taken over never get among those of the other. Absent: no.
+   */
+  readonly spansHosts?: boolean
   /** Open a blob for reading; undefined where there is none. */
   open(digest: Digest): Promise<BlobReader | undefined>
 

@@ -108,6 +108,33 @@ describe('a run that was cut', () => {
     assert.equal(recordOf(host).run, second.run)
   })
 
+  test('by the end of its lease ends before its next step, and begins no other', async () => {
+    const job = new ScriptedJob()
+    const host = new Host(job)
+    let go = (): void => {}
+    let steps = 0
+    job.run = async (context) => {
+      await new Promise<void>((resolve) => {
+        go = resolve
+      })
+      await context.pace({ items: 1, bytes: 0 })
+      steps += 1
+      return { ok: true, summary: [], details: {} }
+    }
+    const one = host.process('one')
+    const first = await started(one)
+    host.lapsed.add('one')
+    go()
+    const { outcome, report } = await first.done
+    assert.deepEqual([outcome, report.summary, steps], ['failed', ['its lease has ended'], 0])
+    assert.equal(recordOf(host).endedAtMs, undefined)
+    const again = await one.runner.start('gc', {})
+    assert.deepEqual(again, { kind: 'refused', error: 'its lease has ended' })
+    host.lapsed.delete('one')
+    assert.equal((await one.runner.start('gc', {})).kind, 'started')
+    go()
+  })
+
   test('while it remembers where it is ends, too', async () => {
     const job = new ScriptedJob()
     const host = new Host(job)

@@ -77,6 +77,12 @@ export class Process {
         changing: (write) => write(),
         forgetBytes: () => {},
         shared: true,
+        liveness: {
+          owner: () => name,
+          isAlive: (owner) => !host.dead.has(owner),
+          canTell: (owner) => !host.hidden.has(owner),
+          problem: (owner) => (host.lapsed.has(owner) ? 'its lease has ended' : undefined),
+        },
         now: host.clock.now,
         randomUuid: () => {
           ids += 1
@@ -85,9 +91,6 @@ export class Process {
         log: log as unknown as Logger,
       },
       jobs: host.jobs.map(({ job }) => job),
-      owner: name,
-      isOwnerAlive: (owner) => !host.dead.has(owner),
-      canTellLife: (owner) => !host.hidden.has(owner),
       clock: host.clock,
       guard: new ClockGuard({ clock: host.clock, bootId: 'boot', settleMs: () => day }),
       load: () => 0,
@@ -106,6 +109,8 @@ export class Host {
   readonly metadata: MemoryMetadataStore = new MemoryMetadataStore()
   readonly jobs: readonly ScriptedJob[]
   readonly dead: Set<string> = new Set<string>()
+  /** They live, and hold no lease any more. */
+  readonly lapsed: Set<string> = new Set<string>()
   /** Nobody sees whether they live. */
   readonly hidden: Set<string> = new Set<string>()
 

@@ -38,9 +38,12 @@ export async function openPostgresMetadataStore(
 export async function openPostgres(options: PostgresOptions): Promise<OpenPostgres> {
   const { durability = 'fsync', onNotice = () => {} } = options
   const counts = newPostgresCounts()
-  const pool = createPool(options, () => {
+  const onLost = (): void => {
     counts.connectionsLost += 1
-  })
+  }
+  const pool = createPool(options, onLost)
+  const anotherPool = (connectionsMax: number): Pool =>
+    createPool({ ...options, connectionsMax }, onLost)
   try {
     const settings = await prepare(pool)
     if (durability === 'fsync') {
@@ -63,7 +66,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
         throw new StorageError('unavailable', `its records have format ${found}, not ${format}`)
       }
     })
-    return { store, database: { pool, counts } }
+    return { store, database: { pool, anotherPool, counts } }
   } catch (cause) {
     await pool.end()
     throw storageFault(cause)

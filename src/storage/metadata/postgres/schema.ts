@@ -20,6 +20,13 @@ export const migrations: readonly string[] = [
      only_row boolean PRIMARY KEY CHECK (only_row),
      id text NOT NULL
    )`,
+  `CREATE TABLE IF NOT EXISTS keelson_nodes (
+     id text COLLATE "C" PRIMARY KEY,
+     epoch bigint NOT NULL,
+     host text NOT NULL,
+     lease_ends timestamptz NOT NULL,
+     ended boolean NOT NULL
+   )`,
 ]
 
 const versions = `CREATE TABLE IF NOT EXISTS keelson_migrations (

@@ -1,8 +1,11 @@
 // MetadataStore over PostgreSQL: the record logic of every key-value backend, with reads that are awaited.
 
+import { randomUUID } from 'node:crypto'
+import { hostname, uptime } from 'node:os'
 import type { Pool } from 'pg'
 import type { PostgresCounts, PostgresFigures } from '../../../telemetry/postgres-metrics.ts'
 import type { StorageError } from '../../error.ts'
+import type { NodeLiveness, NodeTable } from '../../liveness.ts'
 import type { Dump } from '../dump.ts'
 import type { PassesOver } from '../garbage.ts'
 import { secretKey } from '../kv/keys.ts'
@@ -11,6 +14,7 @@ import type { MaintenanceStore } from '../maintenance.ts'
 import type { RecordAudit } from '../record-audit.ts'
 import type { TokenStore } from '../token-store.ts'
 import type { PostgresKeyValueStore } from './key-value.ts'
+import { Nodes } from './nodes.ts'
 import { readPlace, writePlace } from './place.ts'
 
 type Records = KeyValueMetadataStore
@@ -27,10 +31,12 @@ type Read<Name extends Method> = (
 /** What the store runs on, as far as it tells of it. */
 export interface DatabaseOf {
   readonly pool: Pool
+  /** A pool of so many connections, to the same. */
+  readonly anotherPool: (connectionsMax: number) => Pool
   readonly counts: PostgresCounts
 }
 
-export class PostgresMetadataStore implements MaintenanceStore, TokenStore {
+export class PostgresMetadataStore implements MaintenanceStore, TokenStore, NodeTable {
   readonly #store: PostgresKeyValueStore
   readonly #records: Records
   readonly #database: DatabaseOf
@@ -158,6 +164,28 @@ export class PostgresMetadataStore implements MaintenanceStore, TokenStore {
   /** Answers what it is afterwards. Errors: StorageError 'unavailable', 'full'. */
   writePlaceId(id: string, options: { readonly replaced: boolean }): Promise<string> {
     return writePlace(this.#database.pool, id, options)
+  }
+
+  async joinNodes(onNotice: (notice: string) => void): Promise<NodeLiveness> {
+    const nodes = new Nodes({
+      ...{ pool: this.#database.anotherPool(1), id: randomUUID(), random: Math.random, onNotice },
+      host: hostname()
+        .replace(/[^A-Za-z0-9.-]/g, '-')
+        .slice(0, 64),
+      // Unlike the clock of timers it goes on while the host sleeps.
+      now: () => uptime() * 1000,
+      after: (ms, action) => {
+        const timer = setTimeout(action, ms).unref()
+        return () => clearTimeout(timer)
+      },
+    })
+    try {
+      await nodes.join()
+    } catch (error) {
+      await nodes.close()
+      throw error
+    }
+    return nodes
   }
 
   openDump(over?: PassesOver): Dump {
