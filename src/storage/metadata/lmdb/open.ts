@@ -13,7 +13,7 @@ import type {
   KeyValueStore,
   KeyValueTransaction,
 } from '../kv/contract.ts'
-import { begunSnapshot, format } from '../kv/format.ts'
+import { begunSnapshot, format, formatRefusal } from '../kv/format.ts'
 import { formatKey } from '../kv/keys.ts'
 import { KeyValueRestore } from '../kv/restore.ts'
 import { KeyValueMetadataStore } from '../kv/store.ts'
@@ -144,13 +144,6 @@ function enter(
     }
     transaction.applyTo(writeTarget(databases))
   })
-}
-
-function formatRefusal(found: string): string {
-  const snapshot = begunSnapshot(found)
-  return snapshot === undefined
-    ? `metadata store has format ${found}, not ${format}`
-    : `metadata store: the restore of snapshot ${snapshot} has not ended; run it again`
 }
 
 /** Resolves with `action`, or without it when that is stuck. */
