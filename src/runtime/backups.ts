@@ -99,7 +99,7 @@ export async function restoreBackupFrom(
   const { log, flush } = createLog({ ...config.log, level: 'warn', descriptor: 2 })
   const closers = new Closers(log)
   try {
-    const target = await openRestoreTarget(config, log, closers)
+    const { target } = await openRestoreTarget(config, log, closers)
     const blobs = await openFsBlobStore({ rootDir: blobStore.rootDir, durability: 'fsync' })
     closers.add(() => blobs.close())
     // After the store: whoever has its lock is alone with the audit log, too.

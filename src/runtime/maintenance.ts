@@ -19,8 +19,10 @@ import type { AdminCalls, AdminRoutes } from '../server/admin.ts'
 import type { JobKind, JobRecord } from '../storage/metadata/job-store.ts'
 import { canTellLife, isProcessAlive, processIdentity } from '../storage/process-identity.ts'
 import { ownIdentity } from '../storage/process-table.ts'
+import type { Logger } from '../telemetry/log.ts'
 import { MaintenanceCounts } from '../telemetry/maintenance-counts.ts'
 import { backupSettings } from './backups.ts'
+import { migrateJob } from './migrate.ts'
 import { importJob } from './peers.ts'
 import { openRetention, type Retention } from './retention.ts'
 import { openDamageWatch, scrubJob } from './scrub.ts'
@@ -64,6 +66,7 @@ export interface Maintenance {
 /** A line each. */
 function jobTable(
   config: () => Config,
+  log: Logger,
   retention: Retention,
   flushPulls: () => Promise<void>,
 ): readonly AnyJob[] {
@@ -74,6 +77,7 @@ function jobTable(
     anyJob(createBackupJob(() => backupSettings(config()))),
     importJob(config),
     anyJob(createExportJob(() => ({ descriptorsMax: config().global.descriptorsMax }))),
+    migrateJob(config, log),
   ]
 }
 
@@ -112,7 +116,7 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
   })
   const runner = new JobRunner({
     ...{ parts, clock, counts, load, owner: processIdentity(), isReported: !isScheduled },
-    jobs: jobTable(config, retention, flushPulls),
+    jobs: jobTable(config, log, retention, flushPulls),
     ...{ isOwnerAlive: isProcessAlive, canTellLife },
     guard: new ClockGuard({
       ...{ clock, bootId: ownIdentity().bootId, settleMs: () => config().gc.graceMs },

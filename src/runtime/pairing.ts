@@ -107,6 +107,19 @@ export async function pairingProblem(
   return places && problemOf(places)
 }
 
+/**
+ * Both have the same id when it resolves: that of the blobs where they have one. For records that nobody serves yet.
+ * Errors: StorageError; Error where the records belong to others.
+ */
+export async function pairAnew(
+  config: Config,
+  records: MaintenanceStore | KeepsPlaceId,
+): Promise<void> {
+  const places = placesOf(config, records)
+  if (places === undefined) return
+  await pair(places, (await readPlaceId(places.ofBlobs)) ?? randomUUID())
+}
+
 async function problemOf(places: Places): Promise<string | undefined> {
   const { ofBlobs, ofRecords } = places
   const [records, blobs] = await Promise.all([ofRecords.read(), readPlaceId(ofBlobs)])

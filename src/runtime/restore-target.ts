@@ -4,9 +4,16 @@ import { mkdir, stat } from 'node:fs/promises'
 import type { Config, PostgresConfig } from '../config/schema.ts'
 import type { RestoreTarget } from '../storage/metadata/dump.ts'
 import { openLmdbRestore } from '../storage/metadata/lmdb/open.ts'
+import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Closers } from './closers.ts'
 import { type KeepsPlaceId, pairingProblem } from './pairing.ts'
+
+export interface OpenRestore {
+  readonly target: RestoreTarget
+  /** The same, to be read. */
+  readonly store: MaintenanceStore
+}
 
 /**
  * Alone, and durable whatever the configuration says of durability.
@@ -16,7 +23,7 @@ export async function openRestoreTarget(
   config: Config,
   log: Logger,
   closers: Closers,
-): Promise<RestoreTarget> {
+): Promise<OpenRestore> {
   const { metadataStore } = config
   if (metadataStore.kind === 'memory') {
     throw new Error('a store in memory is gone with this command: configure one on disk')
@@ -26,9 +33,9 @@ export async function openRestoreTarget(
   await requireOwn(path)
   await mkdir(path, { recursive: true, mode: 0o700 })
   await requirePlace(config)
-  const { target, close } = await openLmdbRestore({ path, now: Date.now })
+  const { target, store, close } = await openLmdbRestore({ path, now: Date.now })
   closers.add(close)
-  return target
+  return { target, store }
 }
 
 async function openDatabase(
@@ -36,17 +43,17 @@ async function openDatabase(
   metadataStore: PostgresConfig,
   log: Logger,
   closers: Closers,
-): Promise<RestoreTarget> {
+): Promise<OpenRestore> {
   // Loaded here, so that a command without one starts without its client.
   const { connectOptionsOf } = await import('../storage/metadata/postgres/configured.ts')
   const { openPostgresRestore } = await import('../storage/metadata/postgres/open.ts')
-  const { target, records, close } = await openPostgresRestore({
+  const { target, store, close } = await openPostgresRestore({
     ...(await connectOptionsOf(metadataStore)),
     onNotice: (notice) => log.warn(notice),
   })
   closers.add(close)
-  await requirePlace(config, records)
-  return target
+  await requirePlace(config, store)
+  return { target, store }
 }
 
 async function requirePlace(config: Config, records?: KeepsPlaceId): Promise<void> {

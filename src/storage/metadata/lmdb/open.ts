@@ -83,17 +83,28 @@ export async function openLmdbMetadataStore(options: LmdbOptions): Promise<LmdbM
   return new LmdbMetadataStore(store, databases)
 }
 
+export interface LmdbRestore {
+  readonly target: RestoreTarget
+  /** The same, to be read. */
+  readonly store: LmdbMetadataStore
+  readonly close: () => Promise<void>
+}
+
 /**
  * Open a store to restore a backup to it, alone.
  * Errors: as `openLmdbMetadataStore`.
  */
 export async function openLmdbRestore(
   options: Omit<LmdbOptions, 'durability' | 'sharing' | 'isRestore'>,
-): Promise<{ readonly target: RestoreTarget; readonly close: () => Promise<void> }> {
+): Promise<LmdbRestore> {
   // Whatever the configuration says: after a restore the backup may be given up.
   const safely = { durability: 'fsync', sharing: 'exclusive', isRestore: true } as const
-  const { store } = await openLmdb({ ...options, ...safely })
-  return { target: new KeyValueRestore(store), close: () => store.close() }
+  const { databases, store } = await openLmdb({ ...options, ...safely })
+  return {
+    target: new KeyValueRestore(store),
+    store: new LmdbMetadataStore(store, databases),
+    close: () => store.close(),
+  }
 }
 
 /** The same without the record logic, for tests that look under it. */

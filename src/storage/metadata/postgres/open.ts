@@ -26,6 +26,8 @@ export interface PostgresOptions extends ConnectOptions {
   readonly onNotice?: (notice: string) => void
   /** Opened also where an earlier restore did not end. */
   readonly isRestore?: boolean
+  /** Refused with StorageError 'conflict' where another process is connected. */
+  readonly isAlone?: boolean
 }
 
 /**
@@ -41,8 +43,8 @@ export async function openPostgresMetadataStore(
 
 export interface PostgresRestore {
   readonly target: RestoreTarget
-  /** What the database tells of the blob store that belongs to the records. */
-  readonly records: PostgresMetadataStore
+  /** The same, to be read, and with the place of its blobs. */
+  readonly store: PostgresMetadataStore
   readonly close: () => Promise<void>
 }
 
@@ -54,15 +56,12 @@ export interface PostgresRestore {
 export async function openPostgresRestore(
   options: Omit<PostgresOptions, 'durability' | 'isRestore'>,
 ): Promise<PostgresRestore> {
-  const { store, database } = await openPostgres({ ...options, isRestore: true })
-  try {
-    await requireAlone(database.pool)
-  } catch (cause) {
-    await store.close()
-    throw cause
+  const { store, database } = await openPostgres({ ...options, isRestore: true, isAlone: true })
+  return {
+    target: new KeyValueRestore(store),
+    store: new PostgresMetadataStore(store, database),
+    close: () => store.close(),
   }
-  const records = new PostgresMetadataStore(store, database)
-  return { target: new KeyValueRestore(store), records, close: () => store.close() }
 }
 
 /** The same without the record logic, for tests that look under it. */
@@ -74,6 +73,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
   })
   try {
     const settings = await prepare(pool)
+    if (options.isAlone === true) await requireAlone(pool)
     if (durability === 'fsync') {
       for (const doubt of doubtsOf(settings)) onNotice(`PostgreSQL: ${doubt}`)
     }

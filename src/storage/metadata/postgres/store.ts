@@ -164,6 +164,10 @@ export class PostgresMetadataStore implements MaintenanceStore, TokenStore {
     return this.#records.openDump(over)
   }
 
+  freeze(): Promise<() => void> {
+    return this.#records.freeze()
+  }
+
   openAudit(): RecordAudit {
     return this.#records.openAudit()
   }
