@@ -13,11 +13,7 @@ export function storageFault(error: unknown): OciError | undefined {
     case 'unavailable':
       return new OciError('UNAVAILABLE', { cause: error, headers: [['Retry-After', '5']] })
     case 'frozen':
-      return new OciError('UNAVAILABLE', {
-        message: 'the registry is read-only while it is moved; pulls go on',
-        cause: error,
-        headers: [['Retry-After', '30']],
-      })
+      return new OciError('READ_ONLY', { headers: [['Retry-After', '30']] })
     case 'conflict':
       return new OciError('BLOB_UPLOAD_INVALID', {
         status: 409,
