@@ -6,11 +6,11 @@ import { jobFlags, runJob } from './run-job.ts'
 export const migrate: Command = {
   name: 'migrate',
   summary: 'move the registry to other stores',
-  help: `Copies all that the stores of the configuration hold to the empty stores of another one, compares both, and
-leaves the source as it is. Blobs stay where they are if both configurations have the same root_dir. The running
-server does it: pulls go on, and it refuses writes with 503 until it is restarted, or the migration fails.
-Where no server runs, the stores are opened for that. Cut short, the same command goes on; until it has ended,
-no server opens the target.`,
+  help: `Copies all that the stores of the configuration hold to the empty stores of another one, compares both,
+and leaves the source as it is. Blobs stay where they are if both configurations have the same root_dir. The
+running server does it: pulls go on, and it refuses writes with 503 until it is restarted, or the migration
+fails. Where no server runs, the stores are opened for that. Cut short, the same command goes on; until it has
+ended, no server opens the target.`,
   flags: {
     ...jobFlags,
     'dry-run': 'tell what would be moved, and change nothing that is stored',
