@@ -12,6 +12,7 @@ import { gc, gcList, gcRestore } from './gc.ts'
 import { commandHelp, generalHelp } from './help.ts'
 import { importCommand } from './import.ts'
 import { jobs, jobsStop } from './jobs.ts'
+import { migrate } from './migrate.ts'
 import { policyLint, policyTest } from './policy.ts'
 import { policyExplain } from './policy-explain.ts'
 import { prune } from './prune.ts'
@@ -48,6 +49,7 @@ export const commands: readonly Command[] = [
   tagRestore,
   importCommand,
   exportCommand,
+  migrate,
   jobsStop,
   jobs,
 ]

@@ -26,6 +26,10 @@ export const errorTable = {
   CONTENT_TOO_LARGE: { status: 413, message: 'content is larger than the registry accepts' },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
   UNAVAILABLE: { status: 503, message: 'the service is temporarily unavailable' },
+  READ_ONLY: {
+    status: 503,
+    message: 'the registry takes no writes while it is moved; pulls go on',
+  },
   STORAGE_FULL: { status: 507, message: 'storage is full' },
   INTERNAL: { status: 500, message: 'internal error' },
 } as const

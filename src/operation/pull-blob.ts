@@ -84,7 +84,14 @@ export function keepAlive(
   const { graceMs } = registry.limits
   const now = registry.now()
   if (link.referenced || link.leaseUntilMs - now > graceMs / 2) return true
-  return registry.metadata.renewLease(blob.repository, blob.digest, now + graceMs)
+  return registry.metadata
+    .renewLease(blob.repository, blob.digest, now + graceMs)
+    .catch((error: unknown) => {
+      // Who asks before a pull must not wait for a lease that still runs.
+      const isFrozen = error instanceof StorageError && error.kind === 'frozen'
+      if (isFrozen && link.leaseUntilMs > now) return true
+      throw error
+    })
 }
 
 function get({ action, link, request, registry, version }: Pull): MaybePromise<Reply> {

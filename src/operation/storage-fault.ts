@@ -12,6 +12,8 @@ export function storageFault(error: unknown): OciError | undefined {
       return diskRoomRefusal(error)
     case 'unavailable':
       return new OciError('UNAVAILABLE', { cause: error, headers: [['Retry-After', '5']] })
+    case 'frozen':
+      return new OciError('READ_ONLY', { headers: [['Retry-After', '30']] })
     case 'conflict':
       return new OciError('BLOB_UPLOAD_INVALID', {
         status: 409,

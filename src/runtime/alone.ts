@@ -7,6 +7,10 @@ import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { StorageError } from '../storage/error.ts'
 import { type LmdbMetadataStore, openLmdbMetadataStore } from '../storage/metadata/lmdb/open.ts'
+import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
+import type { TokenStore } from '../storage/metadata/token-store.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { openMetadata } from './metadata.ts'
 
 /** Errors: Error with a message for the operator: no store, one in use, or one of another user. */
 export async function openAlone({
@@ -38,6 +42,18 @@ export async function openAlone({
       error.kind === 'conflict' ? '; if that is the server, its admin.socket is another one' : ''
     throw new Error(`${where}, and ${error.message}${advice}`)
   }
+}
+
+/**
+ * The same, and a database that nobody else is connected to: for what is better not done than done beside others.
+ * Errors: as `openAlone`; StorageError.
+ */
+export async function openAloneToMove(
+  config: Config,
+  log: Logger,
+): Promise<MaintenanceStore & TokenStore> {
+  if (config.metadataStore.kind !== 'postgres') return openAlone(config)
+  return openMetadata(config, log, { isAlone: true })
 }
 
 // A file that another user makes in the folder would keep the server out of its own store.

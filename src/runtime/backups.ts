@@ -1,7 +1,6 @@
 // Backups without a server: what proves and prunes them needs no store, what restores one has it alone.
 
 import { randomUUID } from 'node:crypto'
-import { mkdir, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import type { Audit } from '../audit/audit.ts'
 import type { Config } from '../config/schema.ts'
@@ -15,12 +14,11 @@ import { type VerifyResult, verifyBackup } from '../maintain/backup/verify.ts'
 import type { JobProgress } from '../maintain/job/contract.ts'
 import { createIngestPool, type RunningIngestPool } from '../offload/ingest-pool.ts'
 import { openFsBlobStore } from '../storage/blob/fs/store.ts'
-import { openLmdbRestore } from '../storage/metadata/lmdb/open.ts'
 import { createLog } from '../telemetry/log.ts'
 import { counted } from '../telemetry/rough-units.ts'
 import { openConfiguredAudit } from './audit.ts'
 import { Closers } from './closers.ts'
-import { pairingProblem } from './pairing.ts'
+import { openRestoreTarget, requireOwn } from './restore-target.ts'
 
 export type { PruneResult, RestoreResult, Snapshot, VerifyResult }
 
@@ -94,22 +92,14 @@ export async function restoreBackupFrom(
   if (blobStore.kind === 'memory' || metadataStore.kind === 'memory') {
     throw new Error('a store in memory is gone with this command: configure one on disk')
   }
-  if (metadataStore.kind === 'postgres') {
-    throw new Error('backups are restored to [metadata_store.lmdb] alone, not to PostgreSQL')
-  }
   const layout = new Layout(folder)
   // Before a store is made for it.
   await requireIdentity(layout)
-  const { path } = metadataStore
-  for (const folder of [blobStore.rootDir, path]) await requireOwn(folder)
-  await mkdir(path, { recursive: true, mode: 0o700 })
-  const problem = await pairingProblem(config)
-  if (problem !== undefined) throw new Error(problem)
+  await requireOwn(blobStore.rootDir)
   const { log, flush } = createLog({ ...config.log, level: 'warn', descriptor: 2 })
   const closers = new Closers(log)
   try {
-    const { target, close } = await openLmdbRestore({ path, now: Date.now })
-    closers.add(close)
+    const { target } = await openRestoreTarget(config, log, closers)
     const blobs = await openFsBlobStore({ rootDir: blobStore.rootDir, durability: 'fsync' })
     closers.add(() => blobs.close())
     // After the store: whoever has its lock is alone with the audit log, too.
@@ -152,16 +142,6 @@ async function audited(
   } finally {
     audit.maintenance({ ...run, deed: 'end', reason: came })
   }
-}
-
-/** A file that another user makes there would keep the server out of its own store. */
-async function requireOwn(folder: string): Promise<void> {
-  const found = await stat(folder).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
-  })
-  if (found === undefined || found.uid === process.geteuid?.()) return
-  throw new Error(`${folder} belongs to user ${found.uid}: run this as that user, the server's`)
 }
 
 const slabBytes = 1 << 20

@@ -18,8 +18,10 @@ import type { Digest } from '../oci/digest.ts'
 import type { AdminCalls, AdminRoutes } from '../server/admin.ts'
 import type { JobKind, JobRecord } from '../storage/metadata/job-store.ts'
 import { ownIdentity } from '../storage/process-table.ts'
+import type { Logger } from '../telemetry/log.ts'
 import { MaintenanceCounts } from '../telemetry/maintenance-counts.ts'
 import { backupSettings } from './backups.ts'
+import { migrateJob } from './migrate.ts'
 import { importJob } from './peers.ts'
 import { openRetention, type Retention } from './retention.ts'
 import { openDamageWatch, scrubJob } from './scrub.ts'
@@ -71,6 +73,7 @@ export interface Maintenance {
 /** A line each. */
 function jobTable(
   config: () => Config,
+  log: Logger,
   retention: Retention,
   flushPulls: () => Promise<void>,
 ): readonly AnyJob[] {
@@ -81,6 +84,7 @@ function jobTable(
     anyJob(createBackupJob(() => backupSettings(config()))),
     importJob(config),
     anyJob(createExportJob(() => ({ descriptorsMax: config().global.descriptorsMax }))),
+    migrateJob(config, log),
   ]
 }
 
@@ -119,7 +123,7 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
   })
   const runner = new JobRunner({
     ...{ parts, clock, counts, load, isReported: !isScheduled },
-    jobs: jobTable(config, retention, flushPulls),
+    jobs: jobTable(config, log, retention, flushPulls),
     guard: new ClockGuard({
       ...{ clock, bootId: ownIdentity().bootId, settleMs: () => config().gc.graceMs },
     }),

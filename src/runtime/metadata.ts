@@ -13,12 +13,13 @@ import type { Logger } from '../telemetry/log.ts'
 export async function openMetadata(
   { metadataStore, storage }: Config,
   log: Logger,
+  { isAlone = false }: { readonly isAlone?: boolean } = {},
 ): Promise<MaintenanceStore & TokenStore> {
   const { durability, sharing } = storage
   if (metadataStore.kind === 'memory') return new MemoryMetadataStore()
   if (metadataStore.kind === 'postgres') {
     const onNotice = (notice: string): void => log.warn(notice)
-    return openPostgres(metadataStore, { durability, onNotice })
+    return openPostgres(metadataStore, { durability, onNotice, isAlone })
   }
   const { path } = metadataStore
   await mkdir(path, { recursive: true, mode: 0o700 })
@@ -29,6 +30,8 @@ export async function openMetadata(
 interface PostgresHow {
   readonly durability: 'fsync' | 'none'
   readonly onNotice: (notice: string) => void
+  /** Of a database; what LMDB is, its lock says. */
+  readonly isAlone: boolean
 }
 
 async function openPostgres(

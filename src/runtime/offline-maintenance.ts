@@ -6,7 +6,7 @@ import type { StatusAnswer } from '../server/admin.ts'
 import { oneHost } from '../storage/liveness.ts'
 import type { JobKind } from '../storage/metadata/job-store.ts'
 import { createLog, type Logger } from '../telemetry/log.ts'
-import { openAlone } from './alone.ts'
+import { openAlone, openAloneToMove } from './alone.ts'
 import { openConfiguredAudit } from './audit.ts'
 import { Closers } from './closers.ts'
 import { type Maintenance, openMaintenance } from './maintenance.ts'
@@ -38,7 +38,7 @@ export function runOffline(
     readonly onProgress: (progress: Partial<JobProgress>) => void
   },
 ): Promise<StatusAnswer> {
-  return withMaintenance(config, async ({ runner, admin }) => {
+  return withMaintenance(config, kind === 'migrate', async ({ runner, admin }) => {
     const started = await runner.start(kind, input, trustClock)
     if (started.kind !== 'started') return { status: 409, body: { error: started.error } }
     const stop = (): void => void runner.stop(kind)
@@ -66,7 +66,7 @@ export function callMaintenance(
   input: object | undefined,
 ): Promise<StatusAnswer> {
   const [name = '', query = ''] = path.split('?')
-  return withMaintenance(config, async ({ calls, routes }) => {
+  return withMaintenance(config, false, async ({ calls, routes }) => {
     const call = Object.hasOwn(calls, name) ? calls[name] : undefined
     const route = Object.hasOwn(routes, name) ? routes[name] : undefined
     if (input !== undefined && call !== undefined) return call(input)
@@ -81,20 +81,26 @@ export function callMaintenance(
 
 async function withMaintenance<T>(
   config: Config,
+  moves: boolean,
   action: (maintenance: Maintenance) => Promise<T>,
 ): Promise<T> {
   const { log, flush } = createLog({ ...config.log, level: 'warn', descriptor: 2 })
   const closers = new Closers(log)
   try {
-    return await action(await openParts(config, log, closers))
+    return await action(await openParts(config, moves, log, closers))
   } finally {
     await closers.closeAll()
     await flush()
   }
 }
 
-async function openParts(config: Config, log: Logger, closers: Closers): Promise<Maintenance> {
-  const metadata = await openAlone(config)
+async function openParts(
+  config: Config,
+  moves: boolean,
+  log: Logger,
+  closers: Closers,
+): Promise<Maintenance> {
+  const metadata = await (moves ? openAloneToMove(config, log) : openAlone(config))
   closers.add(() => metadata.close())
   const pair = await requirePaired(config, metadata)
   const blobs = await openBlobs(config)

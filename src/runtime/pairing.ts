@@ -39,12 +39,12 @@ interface PlaceOfRecords {
 }
 
 /** A store that keeps the id itself, since it is in no directory. */
-type KeepsPlaceId = Pick<PostgresMetadataStore, 'readPlaceId' | 'writePlaceId'>
+export type KeepsPlaceId = Pick<PostgresMetadataStore, 'readPlaceId' | 'writePlaceId'>
 
 /** Undefined where one of them is in memory, or the records are elsewhere and not open. */
 function placesOf(
   { blobStore, metadataStore }: Config,
-  metadata?: MaintenanceStore & Partial<KeepsPlaceId>,
+  metadata?: (MaintenanceStore | KeepsPlaceId) & Partial<KeepsPlaceId>,
 ): Places | undefined {
   if (blobStore.kind !== 'fs') return undefined
   const { rootDir } = blobStore
@@ -99,9 +99,25 @@ export async function requirePaired(config: Config, metadata: MaintenanceStore):
 }
 
 /** Why the two do not belong together, as far as their ids tell. Errors: StorageError where they cannot be read. */
-export async function pairingProblem(config: Config): Promise<string | undefined> {
-  const places = placesOf(config)
+export async function pairingProblem(
+  config: Config,
+  records?: KeepsPlaceId,
+): Promise<string | undefined> {
+  const places = placesOf(config, records)
   return places && problemOf(places)
+}
+
+/**
+ * Both have the same id when it resolves: that of the blobs where they have one. For records that nobody serves yet.
+ * Errors: StorageError; Error where the records belong to others.
+ */
+export async function pairAnew(
+  config: Config,
+  records: MaintenanceStore | KeepsPlaceId,
+): Promise<void> {
+  const places = placesOf(config, records)
+  if (places === undefined) return
+  await pair(places, (await readPlaceId(places.ofBlobs)) ?? randomUUID())
 }
 
 async function problemOf(places: Places): Promise<string | undefined> {

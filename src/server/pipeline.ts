@@ -190,7 +190,10 @@ export class Pipeline {
     this.#observer.failed(code)
     // A queue or a disk that is full says all there is to say; a stack for each of a thousand would bury the
     // rest.
-    if ((code === 'UNAVAILABLE' || code === 'STORAGE_FULL') && cause === undefined) {
+    if (
+      (code === 'UNAVAILABLE' || code === 'READ_ONLY' || code === 'STORAGE_FULL') &&
+      cause === undefined
+    ) {
       this.#log.warn({ requestId, code, reason: known.message }, 'request refused for the moment')
     } else this.#log.error({ requestId, code, err: cause ?? known }, 'request failed')
     return errorReply(known, requestId)

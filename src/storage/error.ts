@@ -5,8 +5,9 @@
  * - `full`: no room; the operation left no trace.
  * - `conflict`: another writer was first, or the record changed since it was read.
  * - `corrupt`: the bytes or the record are there and wrong.
+ * - `frozen`: the store takes no writes for a while; the operation left no trace.
  */
-export type StorageErrorKind = 'unavailable' | 'full' | 'conflict' | 'corrupt'
+export type StorageErrorKind = 'unavailable' | 'full' | 'conflict' | 'corrupt' | 'frozen'
 
 /** Source: STYLE "errors: three kinds"; operation maps it to an OciError, once. */
 export class StorageError extends Error {

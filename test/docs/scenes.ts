@@ -120,6 +120,18 @@ curl -sS --fail-with-body -X PUT -H "Content-Type: $type" --data-binary @index.j
 keelson backup verify /var/lib/vault
 `,
   },
+  'docs/migrate.md': {
+    tools: ['curl'],
+    before: `${serverWith('[global.access_policy]\ndefault = "allow"')}
+type=application/vnd.oci.image.index.v1+json
+echo "{\\"schemaVersion\\":2,\\"mediaType\\":\\"$type\\",\\"manifests\\":[]}" > index.json
+manifests=http://127.0.0.1:8000/v2/team/app/manifests
+curl -sS --fail-with-body -X PUT -H "Content-Type: $type" --data-binary @index.json "$manifests/v1"
+`,
+    after: `test "$(curl -sS -o refused.json -w '%{http_code}' -X DELETE "$manifests/v1")" = 503
+curl -sS --fail-with-body -o manifest.json "$manifests/v1"; cmp manifest.json index.json
+`,
+  },
   'docs/fips.md': {
     tools: ['openssl', 'systemd-creds', 'shred'],
     before: `mkdir -p /etc/keelson/tls /var/lib/systemd

@@ -65,6 +65,12 @@ export interface DumpStore {
    * (`ensureSecret`).
    */
   readStoreId(): MaybePromise<string | undefined>
+  /**
+   * From when it resolves this process writes nothing that a dump would hold, and no upload session: such a write
+   * rejects with StorageError 'frozen'. What it answers ends that; idempotent. Other processes are not held.
+   * Errors: StorageError 'unavailable', 'full'.
+   */
+  freeze(): Promise<() => void>
 }
 
 /** What a store holds, before anything is restored to it. */

@@ -3,7 +3,7 @@
 import type { MaybePromise } from './contract.ts'
 
 /** One run of each at a time, whatever the number of processes. */
-export type JobKind = 'backup' | 'export' | 'gc' | 'import' | 'prune' | 'scrub'
+export type JobKind = 'backup' | 'export' | 'gc' | 'import' | 'migrate' | 'prune' | 'scrub'
 
 export interface JobRecord {
   readonly kind: JobKind

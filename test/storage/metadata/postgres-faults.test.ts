@@ -143,7 +143,7 @@ describe('a PostgreSQL in trouble', needsPostgres, () => {
       await within('the lock', locked(server, database))
       const write = store.putManifest(manifest('ended', { tags: [latest] }))
       write.catch(() => {})
-      const blocked = "wait_event_type = 'Lock' AND application_name = 'keelson'"
+      const blocked = "wait_event_type = 'Lock' AND application_name LIKE 'keelson%'"
       await within('the write', asked(server, database, blocked))
       const all = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '
       await server.query('postgres', `${all}'${database}'`)

@@ -19,6 +19,7 @@ import type { RecordAudit } from '../record-audit.ts'
 import type { FreedTags, Pull, TagRetention, TagTimes, TagTimesStore } from '../tag-times.ts'
 import type { KeyValueReader, KeyValueStore, KeyValueTransaction } from './contract.ts'
 import { readStoreId, SnapshotDump } from './dump.ts'
+import { FreezableStore } from './freezable.ts'
 import * as garbage from './garbage.ts'
 import * as jobs from './jobs.ts'
 import type { OnCorrupt } from './passing-over.ts'
@@ -41,9 +42,16 @@ export class KeyValueMaintenanceStore
   protected readonly reader: KeyValueReader
   #isCounted = false
 
+  readonly #freezable: FreezableStore
+
   constructor(store: KeyValueStore) {
-    this.store = store
+    this.#freezable = new FreezableStore(store)
+    this.store = this.#freezable
     this.reader = store.reader
+  }
+
+  freeze(): Promise<() => void> {
+    return this.#freezable.freeze()
   }
 
   openDump({ onCorrupt }: PassesOver = {}): Dump {

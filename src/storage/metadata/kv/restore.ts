@@ -1,5 +1,6 @@
 // The way back of a dump into a store: emptied first, unusable until the last row is there.
 
+import { randomUUID } from 'node:crypto'
 import type { Digest } from '../../../oci/digest.ts'
 import { StorageError } from '../../error.ts'
 import type { MaybePromise } from '../contract.ts'
@@ -7,7 +8,7 @@ import type { DumpEntry, RestoreState, RestoreTarget, RestoreTimes } from '../du
 import type { PassesOver } from '../garbage.ts'
 import type { Adoption } from '../job-store.ts'
 import type { UsageFault } from '../usage.ts'
-import type { KeyValueEntry, KeyValueStore, KeyValueTransaction } from './contract.ts'
+import type { Durability, KeyValueEntry, KeyValueStore, KeyValueTransaction } from './contract.ts'
 import { everything } from './dump.ts'
 import { decodeBlob, decodeDigest, encodeBlob } from './encoding.ts'
 import { begunFormat, begunSnapshot, format } from './format.ts'
@@ -15,17 +16,20 @@ import { setAdoption } from './jobs.ts'
 import { adoptionKey, formatKey, keyBehind, lockKey } from './keys.ts'
 import { passingOver } from './passing-over.ts'
 import { restoredKey, restoredRow } from './restore-times.ts'
-import { isCounted, recount } from './usage.ts'
+import { usageFaults } from './usage-faults.ts'
 
 // A commit of so many takes some ten milliseconds.
 const keysPerCommit = 2_000
 
 export class KeyValueRestore implements RestoreTarget {
   readonly #store: KeyValueStore
+  readonly #run: string
+  #format: string | undefined
 
-  /** Nobody else may have it open. */
-  constructor(store: KeyValueStore) {
+  /** Nobody else may have it open. `run` is another one for each attempt. */
+  constructor(store: KeyValueStore, run: string = randomUUID()) {
     this.#store = store
+    this.#run = run
   }
 
   readState(): MaybePromise<RestoreState> {
@@ -44,14 +48,16 @@ export class KeyValueRestore implements RestoreTarget {
   }
 
   async begin(snapshot: string, adoption?: Adoption): Promise<void> {
+    const begun = begunFormat(snapshot, this.#run)
     await this.#store.write('durable', (transaction) => {
-      transaction.put(formatKey, begunFormat(snapshot))
+      transaction.put(formatKey, begun)
       const isAdopted = transaction.get(adoptionKey) !== undefined
       if (adoption !== undefined && !isAdopted) setAdoption(transaction, adoption)
     })
+    this.#format = begun
     for (let start: string | undefined = everything.start; start !== undefined; ) {
       const from: string = start
-      start = await this.#store.write('visible', (transaction) => removeRows(transaction, from))
+      start = await this.#write('visible', (transaction) => removeRows(transaction, from))
     }
     await this.#removeBodies()
   }
@@ -62,7 +68,7 @@ export class KeyValueRestore implements RestoreTarget {
     lacking: ReadonlySet<Digest>,
   ): Promise<void> {
     // Not durable each: `end` is, and what was committed before it with it.
-    await this.#store.write('visible', (transaction) => {
+    await this.#write('visible', (transaction) => {
       for (const entry of entries) {
         if (entry.kind === 'record') putRow(transaction, entry, times, lacking)
         else if (entry.kind === 'body') {
@@ -72,12 +78,29 @@ export class KeyValueRestore implements RestoreTarget {
     })
   }
 
-  end(by: PassesOver): Promise<readonly UsageFault[]> {
-    return this.#store.write('durable', (transaction) => {
-      transaction.put(formatKey, format)
-      // A store of a build that did not count is counted by its first write.
-      if (!isCounted(transaction)) return []
-      return passingOver(() => recount(transaction, { repair: false }), by.onCorrupt) ?? []
+  async end(by: PassesOver): Promise<readonly UsageFault[]> {
+    const snapshot = this.#store.snapshot()
+    let faults: readonly UsageFault[] = []
+    try {
+      faults = await usageFaults(snapshot)
+    } catch (error) {
+      passingOver(() => {
+        throw error
+      }, by.onCorrupt)
+    } finally {
+      snapshot.close()
+    }
+    await this.#write('durable', (transaction) => transaction.put(formatKey, format))
+    return faults
+  }
+
+  /** Not where another attempt has begun since: where no lock tells, this does. */
+  #write<T>(durability: Durability, action: (transaction: KeyValueTransaction) => T): Promise<T> {
+    return this.#store.write(durability, (transaction) => {
+      if (transaction.get(formatKey) !== this.#format) {
+        throw new StorageError('conflict', 'another restore to this store has begun meanwhile')
+      }
+      return action(transaction)
     })
   }
 
@@ -88,7 +111,7 @@ export class KeyValueRestore implements RestoreTarget {
         const keys = await snapshot.bodyKeys({ ...everything, start, limit: keysPerCommit })
         const last = keys.at(-1)
         if (last === undefined) return
-        await this.#store.write('visible', (transaction) => {
+        await this.#write('visible', (transaction) => {
           for (const key of keys) transaction.removeBody(key)
         })
         start = keyBehind(last)

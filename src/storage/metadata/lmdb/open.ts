@@ -13,7 +13,7 @@ import type {
   KeyValueStore,
   KeyValueTransaction,
 } from '../kv/contract.ts'
-import { begunSnapshot, format } from '../kv/format.ts'
+import { begunSnapshot, format, formatRefusal } from '../kv/format.ts'
 import { formatKey } from '../kv/keys.ts'
 import { KeyValueRestore } from '../kv/restore.ts'
 import { KeyValueMetadataStore } from '../kv/store.ts'
@@ -83,17 +83,28 @@ export async function openLmdbMetadataStore(options: LmdbOptions): Promise<LmdbM
   return new LmdbMetadataStore(store, databases)
 }
 
+export interface LmdbRestore {
+  readonly target: RestoreTarget
+  /** The same, to be read. */
+  readonly store: LmdbMetadataStore
+  readonly close: () => Promise<void>
+}
+
 /**
  * Open a store to restore a backup to it, alone.
  * Errors: as `openLmdbMetadataStore`.
  */
 export async function openLmdbRestore(
   options: Omit<LmdbOptions, 'durability' | 'sharing' | 'isRestore'>,
-): Promise<{ readonly target: RestoreTarget; readonly close: () => Promise<void> }> {
+): Promise<LmdbRestore> {
   // Whatever the configuration says: after a restore the backup may be given up.
   const safely = { durability: 'fsync', sharing: 'exclusive', isRestore: true } as const
-  const { store } = await openLmdb({ ...options, ...safely })
-  return { target: new KeyValueRestore(store), close: () => store.close() }
+  const { databases, store } = await openLmdb({ ...options, ...safely })
+  return {
+    target: new KeyValueRestore(store),
+    store: new LmdbMetadataStore(store, databases),
+    close: () => store.close(),
+  }
 }
 
 /** The same without the record logic, for tests that look under it. */
@@ -144,13 +155,6 @@ function enter(
     }
     transaction.applyTo(writeTarget(databases))
   })
-}
-
-function formatRefusal(found: string): string {
-  const snapshot = begunSnapshot(found)
-  return snapshot === undefined
-    ? `metadata store has format ${found}, not ${format}`
-    : `metadata store: the restore of snapshot ${snapshot} has not ended; run it again`
 }
 
 /** Resolves with `action`, or without it when that is stuck. */

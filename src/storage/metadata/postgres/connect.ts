@@ -1,5 +1,6 @@
 // Connections to PostgreSQL: how many, for how long, and only to the server that is meant.
 
+import { randomUUID } from 'node:crypto'
 import pg, { type PoolClient, type PoolConfig } from 'pg'
 import { StorageError } from '../../error.ts'
 
@@ -31,6 +32,9 @@ const patienceMs = 1000
 const keepAliveMs = 10_000
 const idleMs = 60_000
 
+/** How sessions begin to call themselves. */
+export const applicationName = 'keelson'
+
 /** `onLost`: a connection has ended that nobody had asked to. */
 export function createPool(options: ConnectOptions, onLost: () => void): pg.Pool {
   const { host, port, database, user, password, tls } = options
@@ -46,7 +50,8 @@ export function createPool(options: ConnectOptions, onLost: () => void): pg.Pool
     query_timeout: options.statementTimeoutMs + patienceMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveMs,
-    application_name: 'keelson',
+    // One of each pool: so it can tell its own sessions from those of others.
+    application_name: `${applicationName} ${randomUUID().slice(0, 8)}`,
     // A scan of a small table would make every transaction depend on all of it.
     options: '-c enable_seqscan=off',
   }

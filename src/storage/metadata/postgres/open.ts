@@ -4,8 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import { newPostgresCounts } from '../../../telemetry/postgres-metrics.ts'
 import { StorageError } from '../../error.ts'
-import { format } from '../kv/format.ts'
+import type { RestoreTarget } from '../dump.ts'
+import { begunSnapshot, format, formatRefusal } from '../kv/format.ts'
 import { formatKey } from '../kv/keys.ts'
+import { KeyValueRestore } from '../kv/restore.ts'
+import { requireAlone } from './alone.ts'
 import { type ConnectOptions, createPool } from './connect.ts'
 import { storageFault } from './fault.ts'
 import { GroupWrite } from './group-write.ts'
@@ -21,6 +24,10 @@ export interface PostgresOptions extends ConnectOptions {
   readonly durability?: 'fsync' | 'none'
   /** What an operator should know of the database. */
   readonly onNotice?: (notice: string) => void
+  /** Opened also where an earlier restore did not end. */
+  readonly isRestore?: boolean
+  /** Refused with StorageError 'conflict' where another process is connected. */
+  readonly isAlone?: boolean
 }
 
 /**
@@ -34,9 +41,32 @@ export async function openPostgresMetadataStore(
   return new PostgresMetadataStore(store, database)
 }
 
+export interface PostgresRestore {
+  readonly target: RestoreTarget
+  /** The same, to be read, and with the place of its blobs. */
+  readonly store: PostgresMetadataStore
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Open a database to fill it, alone. No lock tells who else uses it: what has a connection is seen, and what
+ * opens it after `RestoreTarget.begin` is refused.
+ * Errors: as `openPostgresMetadataStore`; StorageError 'conflict' where another process is connected.
+ */
+export async function openPostgresRestore(
+  options: Omit<PostgresOptions, 'durability' | 'isRestore'>,
+): Promise<PostgresRestore> {
+  const { store, database } = await openPostgres({ ...options, isRestore: true, isAlone: true })
+  return {
+    target: new KeyValueRestore(store),
+    store: new PostgresMetadataStore(store, database),
+    close: () => store.close(),
+  }
+}
+
 /** The same without the record logic, for tests that look under it. */
 export async function openPostgres(options: PostgresOptions): Promise<OpenPostgres> {
-  const { durability = 'fsync', onNotice = () => {} } = options
+  const { durability = 'fsync', isRestore = false, onNotice = () => {} } = options
   const counts = newPostgresCounts()
   const onLost = (): void => {
     counts.connectionsLost += 1
@@ -46,6 +76,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     createPool({ ...options, connectionsMax }, onLost)
   try {
     const settings = await prepare(pool)
+    if (options.isAlone === true) await requireAlone(pool)
     if (durability === 'fsync') {
       for (const doubt of doubtsOf(settings)) onNotice(`PostgreSQL: ${doubt}`)
     }
@@ -62,8 +93,8 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
     await store.write('durable', (transaction) => {
       const found = transaction.get(formatKey)
       if (found === undefined) transaction.put(formatKey, format)
-      else if (found !== format) {
-        throw new StorageError('unavailable', `its records have format ${found}, not ${format}`)
+      else if (found !== format && !(isRestore && begunSnapshot(found) !== undefined)) {
+        throw new StorageError('unavailable', formatRefusal(found))
       }
     })
     return { store, database: { pool, anotherPool, counts } }

@@ -192,6 +192,10 @@ export class PostgresMetadataStore implements MaintenanceStore, TokenStore, Node
     return this.#records.openDump(over)
   }
 
+  freeze(): Promise<() => void> {
+    return this.#records.freeze()
+  }
+
   openAudit(): RecordAudit {
     return this.#records.openAudit()
   }
