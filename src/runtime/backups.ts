@@ -97,6 +97,9 @@ export async function restoreBackupFrom(
   if (metadataStore.kind === 'postgres') {
     throw new Error('backups are restored to [metadata_store.lmdb] alone, not to PostgreSQL')
   }
+  if (blobStore.kind === 's3') {
+    throw new Error('backups are restored to [blob_store.fs] alone, not to a bucket')
+  }
   const layout = new Layout(folder)
   // Before a store is made for it.
   await requireIdentity(layout)
