@@ -9,9 +9,9 @@ import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { newUploadId } from '../../src/oci/upload-id.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/name.ts'
+import { newUploadId } from '../../src/oci/upload-id.ts'
 import { openLmdbMetadataStore } from '../../src/storage/metadata/lmdb/open.ts'
 import { openS3Scene } from '../storage/blob/s3/scene.ts'
 import { type Ran, runCommand } from '../support/command-line.ts'
@@ -240,7 +240,10 @@ describe('blobs in a bucket', needsVersitygw, () => {
     const { body } = await site.admin('/metrics')
     assert.match(body, /^keelson_s3_wrong_blobs_total [1-9]/m)
     assert.match(body, /^keelson_s3_requests_total\{operation="PutObject",result="ok"\} [1-9]/m)
-    assert.match(body, /^keelson_s3_request_duration_seconds_count\{operation="CopyObject"\} [1-9]/m)
+    assert.match(
+      body,
+      /^keelson_s3_request_duration_seconds_count\{operation="CopyObject"\} [1-9]/m,
+    )
     await site.run('scrub')
     assertRefused(await client.get(`/v2/damaged/blobs/${digestOf(bytes)}`), 404, 'BLOB_UNKNOWN')
     await client.pushBlob('damaged', bytes)
