@@ -6,6 +6,7 @@ import {
   CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
+  GetBucketVersioningCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
@@ -148,6 +149,15 @@ export async function* listFolders(bucket: S3Bucket, prefix: string): AsyncGener
     if (token === undefined)
       throw wrongBytes(`list ${prefix}`, 'a page does not say where to go on')
   }
+}
+
+/** Whether the bucket keeps old versions of objects. */
+export async function isVersioned(bucket: S3Bucket): Promise<boolean> {
+  const { bucket: Bucket } = bucket.connection
+  const { Status } = await bucket.call('GetBucketVersioning', (client, abortSignal) =>
+    client.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal }),
+  )
+  return Status === 'Enabled'
 }
 
 /** Within the bucket, up to 5 GiB. Errors: S3Fault, 'exists' with `isNew` where there is one. */

@@ -12,6 +12,7 @@ import { after, before, describe, test } from 'node:test'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/name.ts'
 import { newUploadId } from '../../src/oci/upload-id.ts'
+import { putObject } from '../../src/s3/objects.ts'
 import { openLmdbMetadataStore } from '../../src/storage/metadata/lmdb/open.ts'
 import { openS3Scene } from '../storage/blob/s3/scene.ts'
 import { type Ran, runCommand } from '../support/command-line.ts'
@@ -22,7 +23,7 @@ import {
   locationOf,
   RegistryClient,
 } from '../support/registry-client.ts'
-import { type Server, startServer } from '../support/server.ts'
+import { type Server, type ServerOptions, startServer } from '../support/server.ts'
 import { needsVersitygw, S3Server, s3Keys } from '../support/versitygw.ts'
 import { adminCall } from './product.ts'
 
@@ -77,9 +78,9 @@ default = "allow"
 `
   }
 
-  async start(): Promise<void> {
+  async start(options: ServerOptions = {}): Promise<void> {
     const rootDir = join(this.folder, 'root')
-    this.#server = await startServer({ base: this.configuration, rootDir })
+    this.#server = await startServer({ base: this.configuration, rootDir, ...options })
     this.#client = new RegistryClient(this.#server.url)
   }
 
@@ -276,4 +277,54 @@ describe('blobs in a bucket', needsVersitygw, () => {
     site.bucket = bucket
     await site.start()
   })
+
+  test("a bucket of docker-registry is adopted, and keeps its blobs; keys may be the environment's", async () => {
+    const adopting = new Site(site.s3, await site.s3.bucket())
+    const bytes = randomBytes(1000)
+    const scene = openS3Scene(site.s3.endpoint, adopting.bucket)
+    await putObject(scene.bucket, keyOf(digestOf(bytes).slice(7)), bytes)
+    const link = `${root}/repositories/app/_layers/sha256/link`
+    await putObject(scene.bucket, link, Buffer.from(digestOf(bytes)))
+    await scene.close()
+    const { accessKeyId, secretAccessKey } = s3Keys
+    await adopting.start({
+      base: adopting.configuration.replace(/^(access_key_id|secret_access_key) = .*\n/gm, ''),
+      env: { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey },
+    })
+    assert.ok(adopting.server.log.some((line) => line.includes('import --take-over')))
+    assert.match((await adopting.run('gc')).out, /nothing is condemned or destroyed: .* adopted/)
+    // Its bytes are there already, so that those that are pushed are the same object.
+    await adopting.client.pushBlob('app', bytes)
+    const got = await adopting.client.get(`/v2/app/blobs/${digestOf(bytes)}`)
+    assert.ok(assertStatus(got, 200).body.equals(bytes))
+    await adopting.stop()
+    rmSync(adopting.folder, { recursive: true, force: true })
+  })
+
+  test('the doctor asks the bucket, and tells what is wrong with it', async () => {
+    const well = await site.run('doctor')
+    assert.match(well.out, /127\.0\.0\.1:\d+\/bucket-\d+ answers in/)
+    const { bucket } = site
+    site.bucket = 'nowhere-to-be-found'
+    const ill = await site.run('doctor')
+    site.bucket = bucket
+    assert.match(ill.out, /NoSuchBucket/)
+  })
+
+  test('the server is not ready while the bucket is away', async () => {
+    assert.equal((await site.admin('/readyz')).status, 200)
+    await site.s3.crash()
+    await untilReady(503)
+    await site.s3.start()
+    await untilReady(200)
+  })
+
+  async function untilReady(status: number): Promise<void> {
+    const giveUpAt = performance.now() + 60_000
+    for (;;) {
+      const answer = await site.admin('/readyz')
+      if (answer.status === status) return
+      assert.ok(performance.now() < giveUpAt, answer.body)
+    }
+  }
 })

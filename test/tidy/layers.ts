@@ -182,6 +182,7 @@ export const layers: readonly Layer[] = [
       'src/authorize',
       'src/outbound',
       'src/redis',
+      'src/storage/blob/s3/ask.ts',
       'src/storage/metadata/postgres/ask.ts',
       'src/storage/metadata/postgres/settings.ts',
       'src/server/tls',
