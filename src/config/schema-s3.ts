@@ -103,7 +103,7 @@ const own = {
     min: '100ms',
     max: '10m',
     reload: 'restart',
-    doc: 'For one attempt at a request, and between two pieces of an answer.',
+    doc: 'For one attempt at a request, and between two pieces of an answer; a second more for each MiB that is sent, and for each 10 MiB that the bucket copies.',
   },
   attempts_max: {
     kind: 'integer',

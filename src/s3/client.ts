@@ -24,6 +24,19 @@ export interface S3Options {
 /** What the SDK sends: a command of it. */
 export type Send<Output> = (client: S3Client, signal: AbortSignal) => Promise<Output>
 
+export interface CallOptions {
+  /** Ends it at once. */
+  readonly signal?: AbortSignal | undefined
+  /** What an attempt may take longer than others, for the bytes that it moves. */
+  readonly extraMs?: number
+}
+
+interface AttemptOptions {
+  readonly isRetry: boolean
+  readonly signal: AbortSignal | undefined
+  readonly timeoutMs: number
+}
+
 export class S3Bucket {
   readonly connection: S3Connection
   readonly #client: S3Client
@@ -63,15 +76,19 @@ export class S3Bucket {
   }
 
   /**
-   * Send a command until it succeeds, is refused for good, or `attemptsMax` is reached. With `signal` it ends at
-   * once. `operation`: for people and metrics, such as 'PutObject'.
+   * Send a command until it succeeds, is refused for good, or `attemptsMax` is reached. `operation`: for people and metrics, such as 'PutObject'.
    * Errors: S3Fault.
    */
-  async call<Output>(operation: string, send: Send<Output>, signal?: AbortSignal): Promise<Output> {
-    const { attemptsMax } = this.connection
+  async call<Output>(
+    operation: string,
+    send: Send<Output>,
+    { signal, extraMs = 0 }: CallOptions = {},
+  ): Promise<Output> {
+    const { attemptsMax, attemptTimeoutMs } = this.connection
+    const timeoutMs = attemptTimeoutMs + extraMs
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#attempt(operation, send, attempt > 1, signal)
+        return await this.#attempt(operation, send, { isRetry: attempt > 1, signal, timeoutMs })
       } catch (cause) {
         const fault = s3Fault(operation, cause)
         if (!fault.mayRetry || attempt >= attemptsMax || signal?.aborted) throw fault
@@ -98,10 +115,8 @@ export class S3Bucket {
   async #attempt<Output>(
     operation: string,
     send: Send<Output>,
-    isRetry: boolean,
-    signal: AbortSignal | undefined,
+    { isRetry, signal, timeoutMs }: AttemptOptions,
   ): Promise<Output> {
-    const { attemptTimeoutMs } = this.connection
     const from = this.#now()
     const tell = (result: S3Attempt['result']): void =>
       this.#onAttempt({ operation, result, durationMs: this.#now() - from, isRetry })
@@ -111,7 +126,7 @@ export class S3Bucket {
     const timer = setTimeout(() => {
       isLate = true
       ending.abort()
-    }, attemptTimeoutMs)
+    }, timeoutMs)
     const onAbort = (): void => ending.abort()
     signal?.addEventListener('abort', onAbort, { once: true })
     try {
@@ -120,7 +135,7 @@ export class S3Bucket {
       return output
     } catch (cause) {
       const fault = isLate
-        ? timeoutFault(operation, attemptTimeoutMs)
+        ? timeoutFault(operation, timeoutMs)
         : signal?.aborted
           ? aborted(operation)
           : s3Fault(operation, cause)

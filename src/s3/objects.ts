@@ -19,6 +19,10 @@ import type { S3Bucket } from './client.ts'
 import type { S3Object } from './contract.ts'
 import { S3Fault, wrongBytes } from './fault.ts'
 
+// Far less than any bucket does, of bytes that are sent there, and of those that it copies itself.
+const sentPerMs = 1024
+const copiedPerMs = 10 * 1024
+
 const textType = 'application/octet-stream'
 
 /** Undefined where there is no such object, and the bucket says so itself. */
@@ -65,7 +69,7 @@ export async function putObject(
         }),
         { abortSignal },
       ),
-    how.signal,
+    { signal: how.signal, extraMs: Math.ceil(body.length / sentPerMs) },
   )
 }
 
@@ -168,15 +172,18 @@ export async function copyObject(
   { isNew }: { readonly isNew: boolean },
 ): Promise<void> {
   const { bucket: Bucket } = bucket.connection
-  await bucket.call('CopyObject', (client, abortSignal) =>
-    client.send(
-      new CopyObjectCommand({
-        ...{ Bucket, Key: key, CopySource: sourceOf(Bucket, from.key) },
-        ...{ CopySourceIfMatch: from.etag },
-        ...(isNew ? { IfNoneMatch: '*' } : {}),
-      }),
-      { abortSignal },
-    ),
+  await bucket.call(
+    'CopyObject',
+    (client, abortSignal) =>
+      client.send(
+        new CopyObjectCommand({
+          ...{ Bucket, Key: key, CopySource: sourceOf(Bucket, from.key) },
+          ...{ CopySourceIfMatch: from.etag },
+          ...(isNew ? { IfNoneMatch: '*' } : {}),
+        }),
+        { abortSignal },
+      ),
+    { extraMs: Math.ceil(from.size / copiedPerMs) },
   )
 }
 
@@ -190,6 +197,7 @@ export class Multipart {
   readonly #bucket: S3Bucket
   readonly #key: string
   readonly #id: string
+  #bytes = 0
 
   private constructor(bucket: S3Bucket, key: string, id: string) {
     this.#bucket = bucket
@@ -214,30 +222,38 @@ export class Multipart {
   /** Bytes of another object of the bucket, `end` exclusive. Limits: up to 5 GiB. */
   async copyPart(number: number, from: S3Object, start: number, end: number): Promise<DonePart> {
     const { bucket: Bucket } = this.#bucket.connection
-    const { CopyPartResult } = await this.#bucket.call('UploadPartCopy', (client, abortSignal) =>
-      client.send(
-        new UploadPartCopyCommand({
-          ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
-          ...{ CopySource: sourceOf(Bucket, from.key), CopySourceIfMatch: from.etag },
-          CopySourceRange: `bytes=${start}-${end - 1}`,
-        }),
-        { abortSignal },
-      ),
+    const { CopyPartResult } = await this.#bucket.call(
+      'UploadPartCopy',
+      (client, abortSignal) =>
+        client.send(
+          new UploadPartCopyCommand({
+            ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
+            ...{ CopySource: sourceOf(Bucket, from.key), CopySourceIfMatch: from.etag },
+            CopySourceRange: `bytes=${start}-${end - 1}`,
+          }),
+          { abortSignal },
+        ),
+      { extraMs: Math.ceil((end - start) / copiedPerMs) },
     )
+    this.#bytes += end - start
     return partOf(number, CopyPartResult?.ETag)
   }
 
   async putPart(number: number, body: Uint8Array): Promise<DonePart> {
     const { bucket: Bucket } = this.#bucket.connection
-    const { ETag } = await this.#bucket.call('UploadPart', (client, abortSignal) =>
-      client.send(
-        new UploadPartCommand({
-          ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
-          ...{ Body: body, ContentLength: body.length },
-        }),
-        { abortSignal },
-      ),
+    const { ETag } = await this.#bucket.call(
+      'UploadPart',
+      (client, abortSignal) =>
+        client.send(
+          new UploadPartCommand({
+            ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
+            ...{ Body: body, ContentLength: body.length },
+          }),
+          { abortSignal },
+        ),
+      { extraMs: Math.ceil(body.length / sentPerMs) },
     )
+    this.#bytes += body.length
     return partOf(number, ETag)
   }
 
@@ -247,15 +263,18 @@ export class Multipart {
     { isNew }: { readonly isNew: boolean },
   ): Promise<void> {
     const { bucket: Bucket } = this.#bucket.connection
-    await this.#bucket.call('CompleteMultipartUpload', (client, abortSignal) =>
-      client.send(
-        new CompleteMultipartUploadCommand({
-          ...{ Bucket, Key: this.#key, UploadId: this.#id },
-          MultipartUpload: { Parts: [...parts] },
-          ...(isNew ? { IfNoneMatch: '*' } : {}),
-        }),
-        { abortSignal },
-      ),
+    await this.#bucket.call(
+      'CompleteMultipartUpload',
+      (client, abortSignal) =>
+        client.send(
+          new CompleteMultipartUploadCommand({
+            ...{ Bucket, Key: this.#key, UploadId: this.#id },
+            MultipartUpload: { Parts: [...parts] },
+            ...(isNew ? { IfNoneMatch: '*' } : {}),
+          }),
+          { abortSignal },
+        ),
+      { extraMs: Math.ceil(this.#bytes / copiedPerMs) },
     )
   }
 
