@@ -10,14 +10,16 @@ import {
 } from './hasher.ts'
 import type { KeptHashers } from './kept-hashers.ts'
 import type { Rereader } from './reread.ts'
-import type { StagedFile } from './staged-file.ts'
-import { type IngestFailure, ingestFailure, openContinued, openFresh } from './staged-file.ts'
+import type { StagedBytes } from './staged-bytes.ts'
+import { type IngestFailure, ingestFailure } from './staged-file.ts'
+import type { StagedPlaces } from './staged-places.ts'
 import type { BodyPlan, IngestResult } from './tasks.ts'
 
 export interface BodySessionContext {
   readonly turns: HashTurns
   readonly rereader: Rereader
   readonly kept: KeptHashers
+  readonly places: StagedPlaces
   readonly giveBack: (slab: ArrayBuffer) => void
 }
 
@@ -30,7 +32,7 @@ export interface EndedBody {
 }
 
 interface OpenBody {
-  readonly file: StagedFile
+  readonly file: StagedBytes
   readonly hasher: Hasher
   /** For the next request, where the hasher has no state of its own. */
   readonly hashState?: string
@@ -101,6 +103,7 @@ export class BodySession {
   /** Resolves when the file is closed. */
   async abort(): Promise<void> {
     this.#isAborted = true
+    void this.#opened.then((early) => early?.file.stop?.())
     const opened = await this.#settle()
     await this.#giveUp(opened?.file)
   }
@@ -112,11 +115,11 @@ export class BodySession {
       if (!opened) throw new Error('the staged file is not open')
       const { file } = opened
       if (this.#plan.sync === 'before') await this.#sync(file)
-      if (this.#plan.sync !== 'after') {
+      const syncing = this.#plan.sync === 'after' ? file.mark?.() : undefined
+      if (syncing === undefined) {
         await file.close()
         return { result: { ok: true, ...this.#hashed(opened) } }
       }
-      const syncing = file.mark()
       const result = { ok: true, ...this.#hashed(opened), syncing } as const
       return { result, synced: this.#syncAndClose(file) }
     } catch (error) {
@@ -138,7 +141,7 @@ export class BodySession {
   }
 
   /** What came is not committed: on a full disk it would take the room that others could use. */
-  async #giveUp(file: StagedFile | undefined): Promise<void> {
+  async #giveUp(file: StagedBytes | undefined): Promise<void> {
     await file?.cutBack(this.#plan.offset).catch(() => undefined)
     // A failed close leaves nothing to do: the descriptor is gone.
     await file?.close().catch(() => undefined)
@@ -156,9 +159,10 @@ export class BodySession {
     const { path, offset, algorithm } = this.#plan
     if (offset === 0) {
       this.#context.kept.drop(path)
-      return { file: await openFresh(path), hasher: createStreamHasher(algorithm) }
+      const file = await this.#context.places.fresh(this.#plan)
+      return { file, hasher: createStreamHasher(algorithm) }
     }
-    const { file, copy } = await openContinued(path, offset)
+    const { file, copy } = await this.#context.places.continued(this.#plan, offset)
     try {
       const hashed = await this.#hashKept(file, copy?.from)
       await copy?.keep()
@@ -179,8 +183,8 @@ export class BodySession {
    * so that no process ever reads it again.
    */
   async #hashKept(
-    file: StagedFile,
-    copyFrom: StagedFile | undefined,
+    file: StagedBytes,
+    copyFrom: StagedBytes | undefined,
   ): Promise<Omit<OpenBody, 'file'>> {
     const { path, offset, algorithm, keptHex, keepsHasher, isExportable, hashState } = this.#plan
     const hasMoved = isExportable && hashState !== undefined
@@ -215,14 +219,14 @@ export class BodySession {
 
   // One write of a file at a time, of all that has come meanwhile: the kernel locks the file for
   // each, and threads that wait for that lock cost more than they gain.
-  #write(file: StagedFile, bytes: Uint8Array, position: number): Promise<void> {
+  #write(file: StagedBytes, bytes: Uint8Array, position: number): Promise<void> {
     return new Promise((written) => {
       this.#unwritten.push({ bytes, position, written })
       if (!this.#isWriting) void this.#writeAll(file)
     })
   }
 
-  async #writeAll(file: StagedFile): Promise<void> {
+  async #writeAll(file: StagedBytes): Promise<void> {
     this.#isWriting = true
     for (let batch = this.#unwritten; batch.length > 0; batch = this.#unwritten) {
       this.#unwritten = []
@@ -233,7 +237,7 @@ export class BodySession {
     this.#isWriting = false
   }
 
-  #writeBackEarly(file: StagedFile): void {
+  #writeBackEarly(file: StagedBytes): void {
     const { writebackBytes, sync } = this.#plan
     if (writebackBytes === 0 || sync === 'never' || this.#isWritingBack) return
     if (this.#unsyncedBytes < writebackBytes) return
@@ -248,7 +252,7 @@ export class BodySession {
     this.#running.add(task)
   }
 
-  async #syncAndClose(file: StagedFile): Promise<void> {
+  async #syncAndClose(file: StagedBytes): Promise<void> {
     try {
       await file.sync()
     } catch (error) {
@@ -259,7 +263,7 @@ export class BodySession {
     }
   }
 
-  async #sync(file: StagedFile): Promise<void> {
+  async #sync(file: StagedBytes): Promise<void> {
     try {
       await file.sync()
     } catch (error) {

@@ -3,7 +3,7 @@
 
 import type { HashTurns } from './hash-turns.ts'
 import type { Hasher } from './hasher.ts'
-import type { StagedFile } from './staged-file.ts'
+import type { StagedBytes } from './staged-bytes.ts'
 
 const readBytes = 1 << 20
 const pairsMax = 2
@@ -14,7 +14,7 @@ interface BufferPair {
 }
 
 export interface RereadUse {
-  readonly copyTo?: StagedFile
+  readonly copyTo?: StagedBytes
   readonly isCancelled?: () => boolean
   /** In the background: resolves when the bytes before this position may be read. */
   readonly upTo?: (position: number) => Promise<void>
@@ -35,7 +35,12 @@ export class Rereader {
    * Put the first `length` bytes of `file` into `hasher`, and into `copyTo` where there is one.
    * Errors: IngestFailure 'corrupt' where the file is shorter, 'unavailable', 'full'.
    */
-  async hash(file: StagedFile, length: number, hasher: Hasher, use: RereadUse = {}): Promise<void> {
+  async hash(
+    file: StagedBytes,
+    length: number,
+    hasher: Hasher,
+    use: RereadUse = {},
+  ): Promise<void> {
     const { upTo } = use
     const isBackground = upTo !== undefined
     const pairs = isBackground ? this.#pacedPairs : this.#pairs

@@ -8,7 +8,8 @@ import { createStreamHasher } from './hasher.ts'
 import { KeptHashers } from './kept-hashers.ts'
 import { PacedReading } from './paced-reading.ts'
 import { Rereader, type RereadUse } from './reread.ts'
-import { ingestFailure, openWhole } from './staged-file.ts'
+import { ingestFailure } from './staged-file.ts'
+import { StagedPlaces } from './staged-places.ts'
 import type {
   BodyPlan,
   FromIngestThread,
@@ -34,6 +35,7 @@ class IngestThread {
   readonly #turns: HashTurns
   readonly #rereader: Rereader
   readonly #kept: KeptHashers
+  readonly #places: StagedPlaces
   readonly #sessions = new Map<SessionNumber, BodySession>()
   readonly #paced = new Map<SessionNumber, PacedReading>()
 
@@ -43,6 +45,7 @@ class IngestThread {
     this.#turns = new HashTurns(new HashMeter(hashFigures))
     this.#rereader = new Rereader(this.#turns)
     this.#kept = new KeptHashers(keptHashersMax)
+    this.#places = new StagedPlaces((attempt) => this.#post({ kind: 's3', attempt }))
     this.#leave = leave
     this.#post({ kind: 'serving', threadId })
     port.on('message', (message: ToIngestThread) => this.#take(message))
@@ -73,6 +76,7 @@ class IngestThread {
         break
       case 'leave':
         this.#port.close()
+        this.#places.close()
         this.#leave()
         break
       default:
@@ -85,6 +89,7 @@ class IngestThread {
       turns: this.#turns,
       rereader: this.#rereader,
       kept: this.#kept,
+      places: this.#places,
       giveBack: (slab) => this.#giveBack(number, slab),
     }
     const session = new BodySession(plan, context)
@@ -143,8 +148,8 @@ class IngestThread {
   }
 
   async #hexOf(message: Rehash): Promise<string> {
-    const { path, length, algorithm, session } = message
-    const file = await openWhole(path, length)
+    const { place, length, algorithm, session } = message
+    const file = await this.#places.whole(place, length)
     try {
       const hasher = createStreamHasher(algorithm)
       await this.#rereader.hash(file, length, hasher, this.#paceOf(message))

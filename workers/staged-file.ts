@@ -16,6 +16,7 @@ import {
   writeSync,
   writev,
 } from 'node:fs'
+import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
 import type { FileMark, IngestFailureCode } from './tasks.ts'
 
 /** A failure on its way to the border, where it becomes data. */
@@ -88,24 +89,8 @@ function unlessAbsent(error: unknown): void {
   if (!(error instanceof IngestFailure && error.systemCode === 'ENOENT')) throw error
 }
 
-export interface ContinuedFile {
-  /** Ends at the offset, but for a copy, whose bytes are still to be written. */
-  readonly file: StagedFile
-  /** Where the staged bytes are those of a published blob, which must not change. */
-  readonly copy?: CopyOfStaged
-}
-
-/** Stands beside what it copies till it is whole: the committed bytes are never without a file. */
-export interface CopyOfStaged {
-  readonly from: StagedFile
-  /** All bytes are written: take the place of what was copied. */
-  keep(): Promise<void>
-  /** Idempotent. */
-  drop(): Promise<void>
-}
-
 /** Open to append after the first `offset` bytes, and cut off what follows them. */
-export async function openContinued(path: string, offset: number): Promise<ContinuedFile> {
+export async function openContinued(path: string, offset: number): Promise<ContinuedBytes> {
   const file = await openExisting(path, offset, O_RDWR)
   try {
     const { nlink } = file.stat()
@@ -118,7 +103,7 @@ export async function openContinued(path: string, offset: number): Promise<Conti
   }
 }
 
-async function openCopy(path: string, from: StagedFile): Promise<ContinuedFile> {
+async function openCopy(path: string, from: StagedFile): Promise<ContinuedBytes> {
   const copyPath = `${path}.copy`
   const file = await openFresh(copyPath)
   const keep = (): Promise<void> => {
@@ -147,7 +132,7 @@ async function openExisting(path: string, length: number, flags: number): Promis
   return file
 }
 
-export class StagedFile {
+export class StagedFile implements StagedBytes {
   readonly #fd: number
 
   constructor(fd: number) {

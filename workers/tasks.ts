@@ -3,6 +3,7 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { DigestAlgorithm } from '../src/oci/digest.ts'
+import type { S3Attempt, S3Connection, S3StagingLimits } from '../src/s3/contract.ts'
 
 /** Names one body or one reread on one port. Chosen by the event loop, never used again. */
 export type SessionNumber = number
@@ -16,8 +17,20 @@ export interface IngestThreadTask {
   readonly keptHashersMax: number
 }
 
-export interface BodyPlan {
+/** Where staged bytes lie. */
+export interface StagedPlace {
+  /** Of a file; in a bucket a key: of one object, or of the pieces below it where it ends in a slash. */
   readonly path: string
+  /** Absent: on this host. */
+  readonly s3?: S3PlaceTerms
+}
+
+export interface S3PlaceTerms {
+  readonly connection: S3Connection
+  readonly limits: S3StagingLimits
+}
+
+export interface BodyPlan extends StagedPlace {
   /** Committed bytes to keep; what is staged after them is cut off first. In bytes. */
   readonly offset: number
   readonly algorithm: DigestAlgorithm
@@ -54,7 +67,7 @@ export type ToIngestThread =
   | {
       readonly kind: 'rehash'
       readonly session: SessionNumber
-      readonly path: string
+      readonly place: StagedPlace
       readonly length: number
       readonly algorithm: DigestAlgorithm
       /** In the background: each piece is asked for by `asked`, and read after `granted`. */
@@ -116,5 +129,7 @@ export type FromIngestThread =
       /** The last slabs of the body, as by `returned`: one message instead of several. */
       readonly takenSlabs: readonly ArrayBuffer[]
     }
+  /** One attempt at a request of a bucket is over. */
+  | { readonly kind: 's3'; readonly attempt: S3Attempt }
   /** The fdatasync that `syncing` announced is over; `detail` tells why it failed. */
   | { readonly kind: 'synced'; readonly session: SessionNumber; readonly detail?: string }

@@ -13,6 +13,7 @@ import {
 } from './compose-policy.ts'
 import { composePostgres } from './compose-postgres.ts'
 import { composeRedis, refuseUnshared } from './compose-redis.ts'
+import { composeS3 } from './compose-s3.ts'
 import { composeListeners, composeTls, refuseForTransport } from './compose-server.ts'
 import { composeAudit, composeUsage } from './compose-usage.ts'
 import { deepFreeze } from './deep-freeze.ts'
@@ -29,6 +30,8 @@ import { fitSocket } from './socket-path.ts'
 import type { TableNode } from './source.ts'
 import { dottedName, readTables } from './tables.ts'
 import { formatSize } from './units.ts'
+
+const blobStoreKinds = ['fs', 's3', 'memory'] as const
 
 /**
  * The configuration that a merged tree stands for, or undefined when it has problems.
@@ -90,11 +93,13 @@ export function composeConfig(
 }
 
 function composeBlobStore(tables: CheckedTables): BlobStoreConfig | undefined {
-  const kind = oneOf(tables, 'blob_store', ['fs', 'memory'])
+  const kind = oneOf(tables, 'blob_store', blobStoreKinds)
   if (kind === 'fs') return { kind, ...tables.values('blob_store.fs') }
+  if (kind === 's3') return { kind, ...composeS3(tables) }
   if (kind === 'memory') return { kind }
-  if (given(tables, 'blob_store', ['fs', 'memory']).length === 0) {
-    const message = 'is missing: expected one of [blob_store.fs], [blob_store.memory]'
+  if (given(tables, 'blob_store', blobStoreKinds).length === 0) {
+    const message =
+      'is missing: expected one of [blob_store.fs], [blob_store.s3], [blob_store.memory]'
     tables.refuse('blob_store', undefined, message)
   }
   return undefined
@@ -117,10 +122,11 @@ function composeMetadataStore(
   if (path !== undefined) return { kind: 'lmdb', path }
   const rootDir = rootDirOf(blobStore)
   if (rootDir !== undefined) return { kind: 'lmdb', path: join(rootDir, '_keelson', 'metadata') }
-  if (blobStore?.kind === 'memory') {
-    const message =
-      'is missing: with [blob_store.memory] expected a path or [metadata_store.memory]'
-    const place = tables.placeOf('blob_store.memory')
+  if (blobStore?.kind === 'memory' || blobStore?.kind === 's3') {
+    const table = `blob_store.${blobStore.kind}` as const
+    const other = blobStore.kind === 's3' ? 'postgres' : 'memory'
+    const message = `is missing: with [${table}] expected a path or [metadata_store.${other}]`
+    const place = tables.placeOf(table)
     tables.refuseAt(place, 'metadata_store.lmdb.path', message)
   }
   return undefined

@@ -58,6 +58,7 @@ const places: { readonly [Path in keyof Schema]: (config: Config) => readonly Va
   'global.access_policy': ({ global }) => policyRows(global.accessPolicy),
   'global.retention_policy': ({ global }) => retentionRows(global.retentionPolicy),
   'blob_store.fs': ({ blobStore }) => (blobStore.kind === 'fs' ? [blobStore] : []),
+  'blob_store.s3': ({ blobStore }) => (blobStore.kind === 's3' ? [{ ...blobStore }] : []),
   'blob_store.memory': ({ blobStore }) => (blobStore.kind === 'memory' ? [{}] : []),
   'metadata_store.lmdb': ({ metadataStore }) =>
     metadataStore.kind === 'lmdb' ? [metadataStore] : [],

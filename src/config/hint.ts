@@ -1,7 +1,7 @@
 // What to tell somebody who wrote a key that the schema does not have.
 
 /** Names that later versions may give a meaning; a name stands for the tables below it too. */
-export const unsupportedNames: readonly string[] = ['blob_store.s3', 'server.http2']
+export const unsupportedNames: readonly string[] = ['server.http2']
 
 /**
  * The known name that is nearest to `name`, if one is near enough to be what was meant.

@@ -286,7 +286,7 @@ const sections = {
         field: 'socket',
         required: false,
         example: '/var/lib/keelson/_keelson/admin.sock',
-        otherwise: '`_keelson/admin.sock` in `blob_store.fs.root_dir`; none with a memory store',
+        otherwise: '`_keelson/admin.sock` in `blob_store.fs.root_dir`; none without it',
         reload: 'restart',
         doc: 'Unix socket of the interface, made with mode 0600; at most 107 bytes long. Servers that share a store need one each.',
       },

@@ -9,6 +9,7 @@ import { operationsSchema } from './schema-operations.ts'
 import { postgresSchema } from './schema-postgres.ts'
 import { redisSchema } from './schema-redis.ts'
 import { registrySchema } from './schema-registry.ts'
+import { s3Schema } from './schema-s3.ts'
 import { serverSchema } from './schema-server.ts'
 import { usageSchema } from './schema-usage.ts'
 import type { Secret } from './secret.ts'
@@ -22,6 +23,7 @@ export const schema: typeof serverSchema &
   typeof maintenanceSchema &
   typeof operationsSchema &
   typeof postgresSchema &
+  typeof s3Schema &
   typeof redisSchema &
   typeof usageSchema = {
   ...serverSchema,
@@ -32,6 +34,7 @@ export const schema: typeof serverSchema &
   ...maintenanceSchema,
   ...operationsSchema,
   ...postgresSchema,
+  ...s3Schema,
   ...redisSchema,
   ...usageSchema,
 }
@@ -188,7 +191,10 @@ export interface AuthConfig {
 
 export type BlobStoreConfig =
   | ({ readonly kind: 'fs' } & SchemaValues<'blob_store.fs'>)
+  | ({ readonly kind: 's3' } & S3Config)
   | { readonly kind: 'memory' }
+
+export type S3Config = SchemaValues<'blob_store.s3'>
 
 /** `[metadata_store.postgres]`, with how it is reached decided. */
 export interface PostgresConfig extends SchemaValues<'metadata_store.postgres'> {

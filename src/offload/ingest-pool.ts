@@ -2,9 +2,10 @@
 
 import assert from 'node:assert'
 import type { Worker } from 'node:worker_threads'
-import type { BodyPlan } from '../../workers/tasks.ts'
+import type { BodyPlan, StagedPlace } from '../../workers/tasks.ts'
 import type { RequestBody } from '../http/body.ts'
 import { type Digest, type DigestAlgorithm, digestFromHex, digestHex } from '../oci/digest.ts'
+import type { S3Attempt } from '../s3/contract.ts'
 import type { StagingTarget } from '../storage/blob/contract.ts'
 import { StorageError } from '../storage/error.ts'
 import type { IngestFigures } from '../telemetry/ingest-figures.ts'
@@ -43,6 +44,8 @@ export interface IngestPoolOptions {
   readonly keptHashersMax?: number
   /** A thread has died and is replaced. */
   readonly onThreadDeath?: (why: unknown) => void
+  /** Told of each attempt at a request of a bucket; must not throw. */
+  readonly onS3?: (attempt: S3Attempt) => void
   /** Where targets of kind `memory` go: a MemoryBlobStore. */
   readonly memory?: MemoryStaging
 }
@@ -96,6 +99,7 @@ export class RunningIngestPool implements IngestPool {
         this.#budget.forget(bytes)
         this.#brake.schedule()
       },
+      onS3: (attempt) => options.onS3?.(attempt),
     })
     this.#context = {
       budget: this.#budget,
@@ -183,19 +187,20 @@ export class RunningIngestPool implements IngestPool {
     }
     const channel = this.#channel()
     const result = await (pace === undefined
-      ? channel.rehash(target.path, length, algorithm)
-      : channel.rehashPaced(target.path, length, algorithm, pace))
+      ? channel.rehash(stagedPlace(target), length, algorithm)
+      : channel.rehashPaced(stagedPlace(target), length, algorithm, pace))
     if (!result.ok) throw new StorageError(result.code, `rehash failed: ${result.detail}`)
     return digestFromHex(algorithm, result.hex)
   }
 
   async sync(target: StagingTarget): Promise<void> {
-    if (target.kind === 'memory' || this.#options.durability === 'none') return
+    // What a bucket has answered is durable.
+    if (target.kind !== 'fs' || this.#options.durability === 'none') return
     await this.#syncs.sync(target.path)
   }
 
   forget(target: StagingTarget): void {
-    if (target.kind === 'fs') this.#threads.forget(target.path)
+    if (target.kind !== 'memory') this.#threads.forget(stagedPlace(target).path)
   }
 
   async close(): Promise<void> {
@@ -208,25 +213,29 @@ export class RunningIngestPool implements IngestPool {
 
   #sessionFor(plan: IngestPlan): (events: SessionEvents) => IngestSession {
     const { target, offset, algorithm, digest, hash, keepsHasher = false } = plan
+    const { durability } = this.#options
     if (target.kind === 'memory') {
       const memory = this.#memory()
       const { key } = target
       const release = (slab: ArrayBuffer): void => this.#release(slab)
       return (events) => new MemorySession(memory, key, plan, events, release)
     }
-    const { path } = target
+    const place = stagedPlace(target)
+    const { path } = place
+    const isFile = target.kind === 'fs'
     // No thread is known to run: better refused now than after the first slab.
     this.#channel()
     const bodyPlan: BodyPlan = {
-      path,
+      ...place,
       offset,
       algorithm,
       ...(digest === undefined ? {} : { keptHex: digestHex(digest) }),
       keepsHasher,
       isExportable: hash.kind === 'exportable',
       ...(hash.kind === 'exportable' && hash.state !== undefined ? { hashState: hash.state } : {}),
-      sync: this.#options.durability === 'none' ? 'never' : plan.sync ? 'before' : 'after',
-      writebackBytes: this.#options.writebackBytes ?? writebackBytesDefault,
+      // A bucket has nothing that it could do after an answer.
+      sync: !isFile ? 'before' : durability === 'none' ? 'never' : plan.sync ? 'before' : 'after',
+      writebackBytes: isFile ? (this.#options.writebackBytes ?? writebackBytesDefault) : 0,
     }
     return (events) => new ThreadSession(bodyPlan, this.#watchSync(path, events), this.#picker)
   }
@@ -269,7 +278,13 @@ export class RunningIngestPool implements IngestPool {
 }
 
 function placeOf(target: StagingTarget): string {
-  return target.kind === 'fs' ? target.path : `memory:${target.key}`
+  return target.kind === 'fs' ? target.path : `${target.kind}:${target.key}`
+}
+
+function stagedPlace(target: Exclude<StagingTarget, { kind: 'memory' }>): StagedPlace {
+  if (target.kind === 'fs') return { path: target.path }
+  const { key: path, connection, limits } = target
+  return { path, s3: { connection, limits } }
 }
 
 function refusalByLength(plan: IngestPlan, length: number | undefined): IngestOutcome | undefined {

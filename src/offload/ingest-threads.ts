@@ -18,7 +18,7 @@ const entryFile = fileURLToPath(new URL(`../../workers/entry${extension}`, impor
 const quickDeathMs = 1000
 const replaceDelayMs = 500
 
-export interface ThreadsEvents extends Pick<ChannelEvents, 'onReturned' | 'onLost'> {
+export interface ThreadsEvents extends Pick<ChannelEvents, 'onReturned' | 'onLost' | 'onS3'> {
   /** A thread has died and is replaced. */
   readonly onDeath: (why: unknown) => void
 }

@@ -5,9 +5,11 @@ import type {
   BodyPlan,
   FromIngestThread,
   IngestResult,
+  StagedPlace,
   ToIngestThread,
 } from '../../workers/tasks.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
+import type { S3Attempt } from '../s3/contract.ts'
 import { StorageError } from '../storage/error.ts'
 import type { IngestSession, SessionEvents } from './ingest-session.ts'
 
@@ -17,6 +19,8 @@ export interface ChannelEvents {
   onReturned(slab: ArrayBuffer): void
   /** The thread died with this many bytes of slabs. */
   onLost(bytes: number): void
+  /** One attempt at a request of a bucket is over. */
+  onS3?(attempt: S3Attempt): void
 }
 
 export interface ChannelSessionEvents extends SessionEvents {
@@ -113,10 +117,10 @@ export class ThreadChannel {
     }
   }
 
-  rehash(path: string, length: number, algorithm: DigestAlgorithm): Promise<IngestResult> {
+  rehash(place: StagedPlace, length: number, algorithm: DigestAlgorithm): Promise<IngestResult> {
     return new Promise((onDone) => {
       const session = this.#register({ onReady() {}, onReturned() {}, onDone })
-      this.#post({ kind: 'rehash', session, path, length, algorithm })
+      this.#post({ kind: 'rehash', session, place, length, algorithm })
     })
   }
 
@@ -125,7 +129,7 @@ export class ThreadChannel {
    * Errors: those of `pace`, which end it.
    */
   async rehashPaced(
-    path: string,
+    place: StagedPlace,
     length: number,
     algorithm: DigestAlgorithm,
     pace: (bytes: number) => Promise<void>,
@@ -142,7 +146,7 @@ export class ThreadChannel {
         )
       }
       const session = this.#register({ onReady() {}, onReturned() {}, onDone, onAsked })
-      this.#post({ kind: 'rehash', session, path, length, algorithm, isPaced: true })
+      this.#post({ kind: 'rehash', session, place, length, algorithm, isPaced: true })
     })
     if (fault !== undefined) throw fault.error
     return result
@@ -220,6 +224,9 @@ export class ThreadChannel {
       }
       case 'asked':
         this.#sessions.get(message.session)?.onAsked?.(message.bytes)
+        break
+      case 's3':
+        this.#events.onS3?.(message.attempt)
         break
       case 'serving':
         this.#events.onServing(this, message.threadId)

@@ -63,7 +63,8 @@ export class BlobReaders {
     const slot = this.#slots.get(digest)
     if (slot !== undefined) {
       // What is there now may be another file, and the old one may have been overwritten.
-      if (!this.#isShared || !isGone(slot)) return this.#use(digest, slot)
+      const isGood = slot.reader.isStale?.() !== true && !(this.#isShared && isGone(slot))
+      if (isGood) return this.#use(digest, slot)
       this.drop(digest)
     }
     return this.#open(digest).then((opened) =>

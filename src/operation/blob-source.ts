@@ -2,6 +2,7 @@
 
 import type { ByteSource } from '../http/reply.ts'
 import type { ByteRange } from '../oci/range.ts'
+import type { BlobPass } from '../storage/blob/contract.ts'
 import { requireUnchanged, type SharedReader } from './blob-readers.ts'
 
 /** One run of bytes of a shared reader. */
@@ -9,6 +10,7 @@ export class BlobSource implements ByteSource {
   readonly length: number
   readonly #shared: SharedReader
   readonly #start: number
+  #pass: BlobPass | undefined
 
   constructor(shared: SharedReader, range: ByteRange) {
     this.#shared = shared
@@ -27,9 +29,20 @@ export class BlobSource implements ByteSource {
   }
 
   async read(position: number, target: Uint8Array): Promise<number> {
-    const read = await this.#shared.reader.read(this.#start + position, target)
+    const read = await this.#readOn(this.#start + position, target)
     this.#checkEnd(position + read)
     return read
+  }
+
+  // Where each read costs a request, one serves as long as the next bytes are asked for.
+  #readOn(at: number, target: Uint8Array): Promise<number> {
+    const { reader } = this.#shared
+    if (reader.pass === undefined) return reader.read(at, target)
+    if (this.#pass?.position !== at) {
+      this.#pass?.close()
+      this.#pass = reader.pass(at, this.#start + this.length)
+    }
+    return this.#pass.read(target)
   }
 
   // Once a transfer is enough: without its last bytes nobody takes it for whole.
@@ -38,6 +51,7 @@ export class BlobSource implements ByteSource {
   }
 
   close(): void {
+    this.#pass?.close()
     this.#shared.release()
   }
 }

@@ -124,12 +124,26 @@ async function publishAndLink(
       isReplaced = true
       continue
     }
-    if (result !== 'busy') return result
+    if (result !== 'busy') {
+      if (result === 'linked') await requirePublished(record, digest, size, registry)
+      return result
+    }
     if (waitedMs >= busyWaitMsMax) break
     await setTimeout(pauseMs)
     waitedMs += pauseMs
   }
   throw new StorageError('unavailable', `${digest} is being destroyed`)
+}
+
+// Where nobody could tell within the transaction whether the bytes are there: a destruction that had begun before may
+// have ended in between. From here on none can begin.
+async function requirePublished(
+  record: UploadRecord,
+  digest: Digest,
+  size: number,
+  { blobs }: Registry,
+): Promise<void> {
+  if (blobs.isThereNow === undefined) await blobs.publish(record.id, digest, size)
 }
 
 interface Staged {

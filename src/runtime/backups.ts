@@ -92,6 +92,9 @@ export async function restoreBackupFrom(
   if (blobStore.kind === 'memory' || metadataStore.kind === 'memory') {
     throw new Error('a store in memory is gone with this command: configure one on disk')
   }
+  if (blobStore.kind === 's3') {
+    throw new Error('backups are restored to [blob_store.fs] alone, not to a bucket')
+  }
   const layout = new Layout(folder)
   // Before a store is made for it.
   await requireIdentity(layout)

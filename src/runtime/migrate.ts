@@ -9,11 +9,11 @@ import { type AnyJob, anyJob } from '../maintain/job/any-job.ts'
 import { MigrateError, type MigrationTarget } from '../maintain/migrate/contract.ts'
 import { createMigrateJob } from '../maintain/migrate/job.ts'
 import { createIngestPool } from '../offload/ingest-pool.ts'
+import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Closers } from './closers.ts'
 import { pairAnew } from './pairing.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
-import { openBlobs } from './stores.ts'
 
 export function migrateJob(config: () => Config, log: Logger): AnyJob {
   return anyJob(
@@ -35,10 +35,10 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
   const isInPlace = await sharesBlobs(source, safe)
   const closers = new Closers(log)
   try {
-    const { blobStore } = safe
-    if (!isInPlace && blobStore.kind === 'fs') await requireOwn(blobStore.rootDir)
+    const { rootDir } = directoryOf(safe)
+    if (!isInPlace) await requireOwn(rootDir)
     const { target: records, store } = await openRestoreTarget(safe, log, closers)
-    const blobs = isInPlace ? undefined : await openBlobs(safe)
+    const blobs = isInPlace ? undefined : await openFsBlobStore({ rootDir, durability: 'fsync' })
     if (blobs !== undefined) closers.add(() => blobs.close())
     const ingest = createIngestPool({
       // A thread hashes as fast as disks read; the other half reads, and serves.
@@ -77,10 +77,17 @@ async function requireOther(source: Config, target: Config): Promise<void> {
   }
 }
 
+// A bucket can be neither filled nor left by a migration yet: no id is given to it before the records are there.
+function directoryOf({ blobStore }: Config): Extract<Config['blobStore'], { kind: 'fs' }> {
+  if (blobStore.kind === 'fs') return blobStore
+  throw new MigrateError(
+    `blobs are migrated from [blob_store.fs] to [blob_store.fs] alone, not with [blob_store.${blobStore.kind}]`,
+  )
+}
+
 /** Whether the blobs stay where they are. */
 async function sharesBlobs(source: Config, target: Config): Promise<boolean> {
-  const [from, to] = [source.blobStore, target.blobStore]
-  if (from.kind !== 'fs' || to.kind !== 'fs') return false
+  const [from, to] = [directoryOf(source), directoryOf(target)]
   const [a, b] = [await realPath(from.rootDir), await realPath(to.rootDir)]
   if (a === b) return true
   if (isWithin(a, b) || isWithin(b, a)) {

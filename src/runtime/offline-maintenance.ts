@@ -8,11 +8,11 @@ import type { JobKind } from '../storage/metadata/job-store.ts'
 import { createLog, type Logger } from '../telemetry/log.ts'
 import { openAlone, openAloneToMove } from './alone.ts'
 import { openConfiguredAudit } from './audit.ts'
+import { openBlobs } from './blobs.ts'
 import { Closers } from './closers.ts'
 import { type Maintenance, openMaintenance } from './maintenance.ts'
-import { requirePaired } from './pairing.ts'
 import { openReserve } from './reserve.ts'
-import { createPool, openBlobs } from './stores.ts'
+import { createPool } from './stores.ts'
 
 export type { JobKind }
 
@@ -102,10 +102,8 @@ async function openParts(
 ): Promise<Maintenance> {
   const metadata = await (moves ? openAloneToMove(config, log) : openAlone(config))
   closers.add(() => metadata.close())
-  const pair = await requirePaired(config, metadata)
-  const blobs = await openBlobs(config)
+  const { blobs } = await openBlobs(config, metadata, log)
   closers.add(() => blobs.close())
-  await pair()
   const ingest = createPool(config, blobs, log)
   closers.add(() => ingest.close())
   const { disks } = await openReserve(config, ingest, log, closers)

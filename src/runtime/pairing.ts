@@ -12,6 +12,7 @@ import type { Digest } from '../oci/digest.ts'
 import { listBlobs } from '../storage/blob/fs/list-tree.ts'
 import { readPlaceId, writePlaceId } from '../storage/blob/fs/place-id.ts'
 import { dataKey, storeIdKey } from '../storage/blob/keys.ts'
+import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { PostgresMetadataStore } from '../storage/metadata/postgres/store.ts'
 
@@ -23,9 +24,25 @@ const blobsLookedAt = 100
 const recordsPerLook = 500
 
 interface Places {
-  readonly rootDir: string
   readonly ofRecords: PlaceOfRecords
-  readonly ofBlobs: string
+  readonly ofBlobs: PlaceOfBlobs
+}
+
+interface PlaceOfBlobs {
+  /** As messages have it. */
+  readonly name: string
+  /** Of its id, as messages have it. */
+  readonly idName: string
+  /** Which key of the configuration says where they are. */
+  readonly key: string
+  /** How to make another one of it, as the beginning of a sentence. */
+  readonly remedy: string
+  read(): Promise<string | undefined>
+  /** Where there is an id already it stays. Answers what it is afterwards. */
+  write(id: string): Promise<string>
+  isAnyThere(digests: readonly Digest[]): Promise<boolean>
+  /** Any blob at all. */
+  first(): Promise<Digest | undefined>
 }
 
 interface PlaceOfRecords {
@@ -41,16 +58,48 @@ interface PlaceOfRecords {
 /** A store that keeps the id itself, since it is in no directory. */
 export type KeepsPlaceId = Pick<PostgresMetadataStore, 'readPlaceId' | 'writePlaceId'>
 
-/** Undefined where one of them is in memory, or the records are elsewhere and not open. */
+/** Undefined where one of them is in memory, or they are elsewhere and not open. */
 function placesOf(
   { blobStore, metadataStore }: Config,
   metadata?: (MaintenanceStore | KeepsPlaceId) & Partial<KeepsPlaceId>,
+  bucket?: S3BlobStore,
 ): Places | undefined {
-  if (blobStore.kind !== 'fs') return undefined
-  const { rootDir } = blobStore
+  const ofBlobs = blobStore.kind === 'fs' ? inTree(blobStore.rootDir) : bucket && inBucket(bucket)
   const ofRecords =
     metadataStore.kind === 'lmdb' ? inDirectory(metadataStore.path) : inDatabase(metadata)
-  return ofRecords && { rootDir, ofRecords, ofBlobs: join(rootDir, storeIdKey) }
+  return ofRecords && ofBlobs && { ofRecords, ofBlobs }
+}
+
+function inTree(rootDir: string): PlaceOfBlobs {
+  const idName = join(rootDir, storeIdKey)
+  return {
+    ...{ name: rootDir, idName, key: 'blob_store.fs.root_dir' },
+    remedy: 'mount its disk, or see that',
+    read: () => readPlaceId(idName),
+    write: (id) => writePlaceId(idName, id, { replaced: false }),
+    isAnyThere: (digests) => isAnyThere(rootDir, digests),
+    first: async () => {
+      for await (const { digest } of listBlobs(rootDir, sizeOf)) return digest
+      return undefined
+    },
+  }
+}
+
+function inBucket(bucket: S3BlobStore): PlaceOfBlobs {
+  const { name } = bucket
+  return {
+    ...{ name, idName: `${name}${storeIdKey}`, key: 'blob_store.s3', remedy: 'see that' },
+    read: () => bucket.readStoreId(),
+    write: (id) => bucket.writeStoreId(id),
+    isAnyThere: async (digests) => {
+      for (const digest of digests) if ((await bucket.size(digest)) !== undefined) return true
+      return false
+    },
+    first: async () => {
+      for await (const { digest } of bucket.list()) return digest
+      return undefined
+    },
+  }
 }
 
 function inDirectory(directory: string): PlaceOfRecords {
@@ -79,26 +128,34 @@ export type Pair = () => Promise<void>
  * To be asked before anything is made in the blob store. Answers what is to be done after that.
  * Errors: Error with a message for the operator; StorageError where either cannot be read.
  */
-export async function requirePaired(config: Config, metadata: MaintenanceStore): Promise<Pair> {
-  const places = placesOf(config, metadata)
+export async function requirePaired(
+  config: Config,
+  metadata: MaintenanceStore,
+  bucket?: S3BlobStore,
+): Promise<Pair> {
+  const places = placesOf(config, metadata, bucket)
   if (places === undefined) return async () => undefined
   const problem = await problemOf(places)
   if (problem !== undefined) throw new Error(problem)
-  const { rootDir, ofBlobs, ofRecords } = places
-  const [records, blobs] = await Promise.all([ofRecords.read(), readPlaceId(ofBlobs)])
+  const { ofBlobs, ofRecords } = places
+  const [records, blobs] = await Promise.all([ofRecords.read(), ofBlobs.read()])
   if (records !== undefined && !records.startsWith(pending)) return async () => undefined
   const named = await someBlobs(metadata)
   if (blobs !== undefined && records === undefined && named.length === 0) {
-    for await (const { digest } of listBlobs(rootDir, sizeOf)) throw new Error(lost(places, digest))
+    const digest = await ofBlobs.first()
+    if (digest !== undefined) throw new Error(lost(places, digest))
   }
-  if (blobs === undefined && named.length > 0 && !(await isAnyThere(rootDir, named))) {
+  if (blobs === undefined && named.length > 0 && !(await ofBlobs.isAnyThere(named))) {
     throw new Error(empty(places))
   }
   const id = blobs ?? records?.slice(pending.length) ?? randomUUID()
   return () => pair(places, id)
 }
 
-/** Why the two do not belong together, as far as their ids tell. Errors: StorageError where they cannot be read. */
+/**
+ * Why the two do not belong together, as far as their ids tell and the blobs are on this host. Errors: StorageError
+ * where they cannot be read.
+ */
 export async function pairingProblem(
   config: Config,
   records?: KeepsPlaceId,
@@ -117,12 +174,12 @@ export async function pairAnew(
 ): Promise<void> {
   const places = placesOf(config, records)
   if (places === undefined) return
-  await pair(places, (await readPlaceId(places.ofBlobs)) ?? randomUUID())
+  await pair(places, (await places.ofBlobs.read()) ?? randomUUID())
 }
 
 async function problemOf(places: Places): Promise<string | undefined> {
   const { ofBlobs, ofRecords } = places
-  const [records, blobs] = await Promise.all([ofRecords.read(), readPlaceId(ofBlobs)])
+  const [records, blobs] = await Promise.all([ofRecords.read(), ofBlobs.read()])
   if (records === undefined) return undefined
   const isPending = records.startsWith(pending)
   const id = isPending ? records.slice(pending.length) : records
@@ -134,8 +191,9 @@ async function pair({ ofBlobs, ofRecords }: Places, id: string): Promise<void> {
   const begun = await ofRecords.write(`${pending}${id}`, { replaced: false })
   // Another process of the same store may have been first.
   const ours = begun.startsWith(pending) ? begun.slice(pending.length) : begun
-  const theirs = await writePlaceId(ofBlobs, ours, { replaced: false })
-  if (theirs !== ours) throw new Error(`${ofBlobs} was just written by another store: start again`)
+  const theirs = await ofBlobs.write(ours)
+  if (theirs !== ours)
+    throw new Error(`${ofBlobs.idName} was just written by another store: start again`)
   await ofRecords.write(ours, { replaced: true })
 }
 
@@ -164,18 +222,31 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-function unmounted({ rootDir, ofBlobs, ofRecords }: Places, id: string): string {
-  return `${rootDir} is not the blob store of these records: ${ofBlobs} is not there. Mount its disk, or see that blob_store.fs.root_dir is right. If its blobs are lost for good, and shall read as absent until they are pushed again, write ${id}, which ${ofRecords.name} says, to that file`
+function unmounted({ ofBlobs, ofRecords }: Places, id: string): string {
+  const { name, idName, key } = ofBlobs
+  return `${name} is not the blob store of these records: ${idName} is not there. ${capital(ofBlobs.remedy)} ${key} is right. If its blobs are lost for good, and shall read as absent until they are pushed again, write ${id}, which ${ofRecords.name} says, to that ${object(ofBlobs)}`
 }
 
-function foreign({ rootDir, ofBlobs, ofRecords }: Places): string {
-  return `${rootDir} is the blob store of other records: ${ofBlobs} has another id than ${ofRecords.name}. Mount the right disk, or see that blob_store.fs.root_dir and ${ofRecords.key} go together`
+function foreign({ ofBlobs, ofRecords }: Places): string {
+  const { name, idName, key } = ofBlobs
+  const remedy = ofBlobs.remedy.replace('its disk', 'the right disk')
+  return `${name} is the blob store of other records: ${idName} has another id than ${ofRecords.name}. ${capital(remedy)} ${key} and ${ofRecords.key} go together`
 }
 
-function empty({ rootDir, ofBlobs }: Places): string {
-  return `${rootDir} has none of the blobs that the records name: mount its disk, or see that blob_store.fs.root_dir is right. If they are lost for good, and shall read as absent until they are pushed again, write a UUID to ${ofBlobs}`
+function empty({ ofBlobs }: Places): string {
+  const { name, idName, key, remedy } = ofBlobs
+  return `${name} has none of the blobs that the records name: ${remedy} ${key} is right. If they are lost for good, and shall read as absent until they are pushed again, write a UUID to ${idName}`
 }
 
-function lost({ rootDir, ofBlobs, ofRecords }: Places, digest: Digest): string {
-  return `${rootDir} has blobs, such as ${digest}, and there are no records of them: mount the disk of the records, see that ${ofRecords.key} is right, or restore a backup with --keep-blobs. To begin anew beside them, remove ${ofBlobs}`
+function lost({ ofBlobs, ofRecords }: Places, digest: Digest): string {
+  const { name, idName } = ofBlobs
+  return `${name} has blobs, such as ${digest}, and there are no records of them: mount the disk of the records, see that ${ofRecords.key} is right, or restore a backup with --keep-blobs. To begin anew beside them, remove ${idName}`
+}
+
+function capital(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`
+}
+
+function object({ key }: PlaceOfBlobs): string {
+  return key === 'blob_store.s3' ? 'object' : 'file'
 }

@@ -18,7 +18,6 @@ import { createRepositoryRules } from '../operation/repository-rules.ts'
 import { SelfReport } from '../operation/self-report.ts'
 import { UploadTable } from '../operation/upload-table.ts'
 import type { BlobStore } from '../storage/blob/contract.ts'
-import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import { MemoryBlobStore } from '../storage/blob/memory/store.ts'
 import type { Liveness } from '../storage/liveness.ts'
 import type { MetadataStore } from '../storage/metadata/contract.ts'
@@ -26,10 +25,11 @@ import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { TagTimesStore } from '../storage/metadata/tag-times.ts'
 import type { TokenStore } from '../storage/metadata/token-store.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { S3Counts } from '../telemetry/s3-metrics.ts'
+import { openBlobs } from './blobs.ts'
 import type { Closers } from './closers.ts'
 import { openLiveness } from './liveness.ts'
 import { openMetadata } from './metadata.ts'
-import { requirePaired } from './pairing.ts'
 import { type OpenReserve, openReserve } from './reserve.ts'
 
 // Open files kept for blobs that nobody reads at the moment.
@@ -48,6 +48,8 @@ export interface OpenStores {
   readonly reserve: OpenReserve
   /** Of the processes that share the stores. */
   readonly liveness: Liveness
+  /** Undefined where blobs are not in a bucket. */
+  readonly s3: S3Counts | undefined
 }
 
 /** Errors: Error with a message for the operator: a locked or unusable store. */
@@ -58,18 +60,17 @@ export async function openStores(
 ): Promise<OpenStores> {
   const metadata = await openMetadata(config, log)
   closers.add(() => metadata.close())
-  const pair = await requirePaired(config, metadata)
-  const blobs = await openBlobs(config)
+  const { blobs, s3, damage } = await openBlobs(config, metadata, log)
   closers.add(() => blobs.close())
-  await pair()
   await adoptTree(blobs, metadata, log)
-  const ingest = createPool(config, blobs, log)
+  const ingest = createPool(config, blobs, log, s3)
   closers.add(() => ingest.close())
   const reserve = await openReserve(config, ingest, log, closers)
   const diskRoom = reserve.disks
   const liveness = await openLiveness(metadata, blobs, log, closers)
   const registry = createRegistry(config, { metadata, blobs, ingest, diskRoom, liveness }, log)
   closers.add(() => registry.readers.close())
+  damage.onFound = (digest) => registry.damage?.onFound?.(digest)
   if (registry.shared) closers.add(dropGoneReaders(registry, log))
   const onFault = pullTimesFault(log)
   const noting = startPullTimes(registry.pulls, { intervalMs: pullTimesMs, onFault })
@@ -78,20 +79,13 @@ export async function openStores(
   const expiry = { ms: config.ingest.sessionExpiryMs }
   const expiring = startUploadExpiry(registry, () => expiry.ms)
   closers.add(() => expiring.stop())
-  return { registry, metadata, liveness, expiry, reserve }
-}
-
-/** Errors: StorageError; Error with a message for the operator. */
-export function openBlobs(config: Config): Promise<BlobStore> {
-  const { blobStore, storage } = config
-  if (blobStore.kind === 'memory') return Promise.resolve(new MemoryBlobStore())
-  return openFsBlobStore({ rootDir: blobStore.rootDir, durability: storage.durability })
+  return { registry, metadata, liveness, expiry, reserve, s3 }
 }
 
 // A new store in the tree of another registry, which has more to say about its blobs than we know yet. Once
 // something is stored here, the operator has decided about it: by an import, or by taking it over.
 async function adoptTree(blobs: BlobStore, metadata: MaintenanceStore, log: Logger): Promise<void> {
-  if ((await blobs.audit?.isShared()) !== true) return
+  if ((await (blobs.audit ?? blobs).isShared?.()) !== true) return
   if ((await metadata.readAdoption()) !== undefined) return
   if ((await metadata.listRepositories({ limit: 1 })).length > 0) return
   const of = 'the registry whose directory "repositories" lies beside them'
@@ -100,7 +94,12 @@ async function adoptTree(blobs: BlobStore, metadata: MaintenanceStore, log: Logg
 }
 
 /** Errors: Error where no thread can be started. */
-export function createPool(config: Config, blobs: BlobStore, log: Logger): IngestPool {
+export function createPool(
+  config: Config,
+  blobs: BlobStore,
+  log: Logger,
+  s3?: S3Counts,
+): IngestPool {
   const { ingest, storage } = config
   return createIngestPool({
     workers: ingest.workers === 'auto' ? Math.max(1, availableParallelism() - 1) : ingest.workers,
@@ -108,6 +107,7 @@ export function createPool(config: Config, blobs: BlobStore, log: Logger): Inges
     slabsPerUpload: ingest.slabsPerUpload,
     memoryBudgetBytes: ingest.memoryBudgetBytes,
     durability: storage.durability,
+    ...(s3 === undefined ? {} : { onS3: (attempt) => s3.add(attempt) }),
     onThreadDeath: (err) => log.error({ err }, 'an ingest thread died and is replaced'),
     ...(blobs instanceof MemoryBlobStore ? { memory: blobs } : {}),
   })

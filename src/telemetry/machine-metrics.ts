@@ -7,6 +7,7 @@ import type { IngestFigures } from './ingest-figures.ts'
 import type { LmdbFigures } from './lmdb-figures.ts'
 import { type PostgresFigures, registerPostgresMetrics } from './postgres-metrics.ts'
 import { counter, gauge, type MetricPart, type Sample, single } from './readings.ts'
+import { registerS3Metrics, type S3Counts } from './s3-metrics.ts'
 import { type QueueFigures, registerThreadMetrics } from './thread-metrics.ts'
 
 /** One cache; what it does not know of itself is left out. */
@@ -35,6 +36,8 @@ export interface MachineSources {
   readonly lmdb: () => LmdbFigures | undefined
   /** Undefined where metadata is elsewhere. */
   readonly postgres: () => PostgresFigures | undefined
+  /** Undefined where blobs are not in a bucket. */
+  readonly s3: () => S3Counts | undefined
   readonly disks: () => ReserveReading
 }
 
@@ -46,7 +49,7 @@ export class MachineMetrics implements MetricPart {
   }
 
   register(registry: Registry): void {
-    const { ingest, bodies, credentials, caches, lmdb, postgres, disks } = this.#sources
+    const { ingest, bodies, credentials, caches, lmdb, postgres, s3, disks } = this.#sources
     bodyMetrics(registry, ingest)
     wholeBodyMetrics(registry, bodies)
     registerThreadMetrics(registry, () => {
@@ -58,6 +61,7 @@ export class MachineMetrics implements MetricPart {
     cacheMetrics(registry, caches)
     lmdbMetrics(registry, lmdb)
     registerPostgresMetrics(registry, postgres)
+    registerS3Metrics(registry, s3)
     registerDiskMetrics(registry, disks)
   }
 }

@@ -81,6 +81,17 @@ ${pair}[blob_store.fs]
 root_dir = "/srv"
 `
 
+/** In place of the other blob store. */
+const s3 = `
+[blob_store.s3]
+bucket = "blobs"
+access_key_id = "first"
+secret_access_key = "second"
+session_token = "third"
+[metadata_store.lmdb]
+path = "/srv/meta"
+`
+
 /** One key of one table, and what another value of it looks like in a file. */
 export interface KeyChange {
   /** As the difference of two configurations names it. */
@@ -127,6 +138,7 @@ function changeOf(table: string, section: Section, key: string, entry: Entry): K
 
 function baseOf(table: string, key: string): string {
   if (table === 'metadata_store.postgres') return postgres
+  if (table === 'blob_store.s3') return s3
   return table === 'redis' && key === 'cluster' ? cluster : everyTable
 }
 

@@ -1,13 +1,16 @@
 // Goal: the OCI distribution-spec's own conformance suite finds nothing wrong. Method: its next
 // version with every switch on, against a fresh registry; a skipped check counts as a fault.
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { goTool, needsGo } from '../support/go-tools.ts'
 import { needsPostgres, PostgresServer } from '../support/postgres.ts'
 import { attempt } from '../support/run.ts'
 import { openScene } from '../support/scene.ts'
+import type { ServerOptions } from '../support/server.ts'
+import { needsVersitygw, S3Server, s3Keys } from '../support/versitygw.ts'
 import { type Results, readCounts, readResults, readTroubles } from './results.ts'
 
 const suite = 'github.com/opencontainers/distribution-spec/conformance'
@@ -24,12 +27,12 @@ interface Outcome {
 
 async function runSuite(
   t: TestContext,
-  toml: string,
+  options: ServerOptions,
   switches: NodeJS.ProcessEnv,
 ): Promise<Outcome | undefined> {
   const program = await goTool(t, 'test/conformance/suite', suite)
   if (program === undefined) return undefined
-  const { dir, server } = await openScene(t, { toml })
+  const { dir, server } = await openScene(t, options)
   const { code, stdout, stderr } = await attempt(program, [], {
     cwd: dir,
     env: {
@@ -63,11 +66,46 @@ function assertNothingLeftOut(counts: Readonly<Record<string, number>>, passMin:
   assert.ok(Pass >= passMin, `only ${Pass} checks passed`)
 }
 
-const cases: readonly (readonly [of: string, transport: string, hasPostgres: boolean])[] = [
-  ['transport uws', 'uws', false],
-  ['transport node', 'node', false],
-  ['metadata in PostgreSQL', 'uws', true],
+const cases: readonly (readonly [
+  of: string,
+  transport: string,
+  elsewhere: readonly Elsewhere[],
+])[] = [
+  ['transport uws', 'uws', []],
+  ['transport node', 'node', []],
+  ['metadata in PostgreSQL', 'uws', ['metadata']],
+  ['blobs in a bucket', 'uws', ['blobs']],
+  ['blobs in a bucket and metadata in PostgreSQL', 'uws', ['blobs', 'metadata']],
 ]
+
+type Elsewhere = 'blobs' | 'metadata'
+
+const needed: Readonly<Record<Elsewhere, { readonly skip: string | false }>> = {
+  blobs: needsVersitygw,
+  metadata: needsPostgres,
+}
+
+/** In place of the base configuration, with a bucket of its own; metadata is in LMDB unless it is elsewhere. */
+async function bucketBase(t: TestContext, hasMetadata: boolean): Promise<string> {
+  const s3 = await S3Server.start()
+  t.after(() => s3.stop())
+  const folder = await mkdtemp(join(tmpdir(), 'keel-s3-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return `
+[server]
+bind_address = "127.0.0.1"
+port = 0
+[blob_store.s3]
+endpoint = "${s3.endpoint}"
+bucket = "${await s3.bucket()}"
+path_style = true
+access_key_id = "${s3Keys.accessKeyId}"
+secret_access_key = "${s3Keys.secretAccessKey}"
+${hasMetadata ? `[metadata_store.lmdb]\npath = ${JSON.stringify(join(folder, 'metadata'))}` : ''}
+[global.access_policy]
+default = "allow"
+`
+}
 
 /** Of a database of its own. */
 async function postgresTable(t: TestContext): Promise<string> {
@@ -77,14 +115,17 @@ async function postgresTable(t: TestContext): Promise<string> {
   return `[metadata_store.postgres]\nhost = "${host}"\ndatabase = "${database}"\nusername = "${user}"\n`
 }
 
-for (const [of, transport, hasPostgres] of cases) {
+for (const [of, transport, elsewhere] of cases) {
   const title = `the OCI conformance suite passes with nothing skipped on ${of}`
-  const needed = hasPostgres && needsPostgres.skip !== false ? needsPostgres : needsGo()
-  test(title, needed, async (t) => {
-    const table = hasPostgres ? await postgresTable(t) : ''
+  const lacking = elsewhere.map((each) => needed[each]).find(({ skip }) => skip !== false)
+  test(title, lacking ?? needsGo(), async (t) => {
+    const isInDatabase = elsewhere.includes('metadata')
+    const table = isInDatabase ? await postgresTable(t) : ''
+    const isInBucket = elsewhere.includes('blobs')
+    const base = isInBucket ? { base: await bucketBase(t, !isInDatabase) } : {}
     const toml = `[server]\ntransport = "${transport}"\n[global]\nallow_missing_blobs = true\n${table}`
     // The one switch that the suite's next version leaves off.
-    const outcome = await runSuite(t, toml, { OCI_DATA_SPARSE: 'true' })
+    const outcome = await runSuite(t, { toml, ...base }, { OCI_DATA_SPARSE: 'true' })
     if (outcome === undefined) return
     const { code, stderr, counts, troubles, results } = outcome
     assert.equal(troubles.length, 0, troubles.slice(0, 80).join('\n'))
@@ -103,7 +144,7 @@ for (const [of, transport, hasPostgres] of cases) {
 }
 
 test('the default configuration passes all but what it refuses', needsGo(), async (t) => {
-  const outcome = await runSuite(t, '', {})
+  const outcome = await runSuite(t, {}, {})
   if (outcome === undefined) return
   const { code, stderr, counts, results } = outcome
   assert.equal(code, 0, stderr)

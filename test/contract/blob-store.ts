@@ -13,6 +13,8 @@ import { patternBytes } from '../support/pattern-source.ts'
 
 export interface BlobStoreScene {
   readonly store: BlobStore
+  /** Whether a reader goes on after its blob is removed, as an open file does; default true. */
+  readonly readersOutlive?: boolean
   /** Do what an ingest worker does: put bytes at the upload's staging place. */
   stage(upload: UploadId, bytes: Uint8Array): Promise<void>
   /** Closes the store and removes everything. Errors: AssertionError naming what was left open. */
@@ -208,11 +210,17 @@ function reading(check: Check): void {
     await assert.rejects(async () => reader.read(0, target))
   })
 
-  check('a reader goes on where its blob is removed', async (scene) => {
+  check('a reader goes on where its blob is removed, or says so', async (scene) => {
     await put(scene, bytes)
     const reader = await scene.store.open(digest)
     await scene.store.remove(digest)
-    assert.deepEqual(await readAll(reader), bytes)
+    if (scene.readersOutlive !== false) {
+      assert.deepEqual(await readAll(reader), bytes)
+      return
+    }
+    await assert.rejects(readAll(reader), isStorageError('unavailable'))
+    assert.equal(reader?.isStale?.(), true)
+    reader.close()
   })
 
   check('it is ready', ({ store }) => store.probe())

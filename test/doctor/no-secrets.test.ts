@@ -40,7 +40,12 @@ function configuration(): string {
 server_certificate_bundle = "c.pem"
 server_private_key = "k.pem"
 private_key_passphrase = "${planted('server.tls', 'private_key_passphrase')}"
-[blob_store.memory]
+[blob_store.s3]
+endpoint = "http://127.0.0.1:${port}"
+bucket = "blobs"
+access_key_id = "${planted('blob_store.s3', 'access_key_id')}"
+secret_access_key = "${planted('blob_store.s3', 'secret_access_key')}"
+session_token = "${planted('blob_store.s3', 'session_token')}"
 [metadata_store.postgres]
 host = "127.0.0.1"
 port = ${port}

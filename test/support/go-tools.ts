@@ -22,10 +22,10 @@ function goVersion(): string | undefined {
 
 const version = goVersion()
 
-/** As `needs`, for a Go of at least 1.24. */
-export function needsGo(): { readonly skip: string | false } {
+/** As `needs`, for a Go of at least 1.24, or of the minor version that is asked for. */
+export function needsGo(minorMin: number = oldestMinor): { readonly skip: string | false } {
   const minor = Number(/^go1\.(\d+)/.exec(version ?? '')?.[1] ?? -1)
-  return needsThat(minor >= oldestMinor ? [] : [`Go 1.${oldestMinor} or newer`])
+  return needsThat(minor >= minorMin ? [] : [`Go 1.${minorMin} or newer`])
 }
 
 /**
@@ -35,7 +35,7 @@ export function needsGo(): { readonly skip: string | false } {
  * Limits: ten minutes for the build.
  */
 export async function goTool(
-  t: TestContext,
+  t: Pick<TestContext, 'skip'>,
   moduleDir: string,
   program: string,
   tags: readonly string[] = [],

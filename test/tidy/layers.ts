@@ -17,10 +17,17 @@ export const layers: readonly Layer[] = [
   { room: 'src/oci', imports: [], types: [] },
   { room: 'src/telemetry', imports: [], types: [] },
   { room: 'src/http', imports: ['src/oci'], types: [] },
+  // The event loop and the ingest threads speak to a bucket in the same way.
+  { room: 'src/s3', imports: [], types: [] },
   { room: 'src/config', imports: ['src/oci', 'src/http/loopback.ts'], types: [] },
-  { room: 'src/storage', imports: [...foundation, ...contracts], types: ['src/config'] },
+  { room: 'src/storage', imports: [...foundation, ...contracts], types: ['src/config', 'src/s3'] },
   // One backend each: siblings never import one another, but for the room that two of them share.
   { room: 'src/storage/blob/fs', imports: [...foundation, ...contracts], types: ['src/config'] },
+  {
+    room: 'src/storage/blob/s3',
+    imports: [...foundation, ...contracts, 'src/s3', 'src/outbound/tls-files.ts'],
+    types: ['src/config'],
+  },
   { room: 'src/storage/blob/memory', imports: [...foundation, ...contracts], types: [] },
   { room: 'src/storage/metadata/kv', imports: [...foundation, ...contracts], types: [] },
   {
@@ -44,9 +51,9 @@ export const layers: readonly Layer[] = [
   {
     room: 'src/offload',
     imports: [...foundation, 'src/http', 'src/storage/error.ts'],
-    types: ['src/config', ...contracts, 'workers'],
+    types: ['src/config', 'src/s3', ...contracts, 'workers'],
   },
-  { room: 'workers', imports: ['src/oci'], types: ['src/storage/blob/contract.ts'] },
+  { room: 'workers', imports: ['src/oci', 'src/s3'], types: ['src/storage/blob/contract.ts'] },
   { room: 'src/route', imports: ['src/oci'], types: [] },
   {
     room: 'src/authenticate',
@@ -175,6 +182,7 @@ export const layers: readonly Layer[] = [
       'src/authorize',
       'src/outbound',
       'src/redis',
+      'src/storage/blob/s3/ask.ts',
       'src/storage/metadata/postgres/ask.ts',
       'src/storage/metadata/postgres/settings.ts',
       'src/server/tls',
@@ -213,6 +221,7 @@ export const packageOwners: Readonly<Record<string, string>> = {
   bcryptjs: 'workers',
   lmdb: 'src/storage/metadata/lmdb',
   pg: 'src/storage/metadata/postgres',
+  '@aws-sdk/client-s3': 'src/s3',
   'smol-toml': 'src/config',
   '@marcbachmann/cel-js': 'src/authorize/policy',
   re2js: 'src/pattern',

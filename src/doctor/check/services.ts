@@ -4,7 +4,16 @@ import { type Fix, sayingsOf } from '../finding.ts'
 
 /** What came of asking one service once. */
 export interface ServiceFacts {
-  readonly kind: 'postgres' | 'redis' | 'oidc' | 'webhook' | 'opa' | 'ldap' | 'tracing' | 'peer'
+  readonly kind:
+    | 's3'
+    | 'postgres'
+    | 'redis'
+    | 'oidc'
+    | 'webhook'
+    | 'opa'
+    | 'ldap'
+    | 'tracing'
+    | 'peer'
   /** As the configuration names it; '' where there can be but one. */
   readonly name: string
   /** Where it is; holds no secret. */
@@ -25,6 +34,13 @@ export interface ServiceFault {
 }
 
 export const serviceRows = {
+  s3: {
+    title: 'bucket',
+    why: 'all blobs are in it: while it is away pulls and pushes of them are answered 503',
+    link: 'docs/s3.md#when-the-bucket-is-away',
+    error: 'it does not answer, or does not let the configured keys list it',
+    warning: 'it keeps old versions of what is removed',
+  },
   postgres: {
     title: 'PostgreSQL',
     why: 'all metadata is in it: while it is away every request is answered 503, and what it loses is lost',
@@ -84,9 +100,13 @@ export function checkServices(facts: readonly ServiceFacts[]): readonly Finding[
   return facts.flatMap((each) => [
     checkService(each),
     ...each.doubts.map(({ detail, fix }) =>
-      say.warning(each.kind === 'postgres' ? 'postgres' : 'ldap', detail, fix, each.name),
+      say.warning(doubtOf(each.kind), detail, fix, each.name),
     ),
   ])
+}
+
+function doubtOf(kind: ServiceFacts['kind']): 's3' | 'postgres' | 'ldap' {
+  return kind === 's3' || kind === 'postgres' ? kind : 'ldap'
 }
 
 function checkService({ kind, name, url, fault, answer, tookMs }: ServiceFacts): Finding {

@@ -12,10 +12,13 @@ export interface AskedServices {
 
 /** Never rejects. Limits: what each may take, 5 s and 1 s more at most. */
 export async function askServices(config: Config): Promise<AskedServices> {
-  const { auth, metadataStore, peers, redis, storage, tracing } = config
+  const { auth, blobStore, metadataStore, peers, redis, storage, tracing } = config
   const isDurable = storage.durability === 'fsync'
   const clocks: SkewFacts[] = []
   const services = await Promise.all([
+    ...(blobStore.kind === 's3'
+      ? [import('./ask-s3.ts').then(({ askS3 }) => askS3(blobStore, (skew) => clocks.push(skew)))]
+      : []),
     ...(metadataStore.kind === 'postgres'
       ? [
           import('./ask-postgres.ts').then(({ askPostgres }) =>

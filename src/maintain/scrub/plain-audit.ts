@@ -40,7 +40,7 @@ export class PlainBlobAudit implements BlobAudit {
   }
 
   async isShared(): Promise<boolean> {
-    return false
+    return (await this.#blobs.isShared?.()) ?? false
   }
 
   async listBeside(): Promise<void> {}

@@ -2,6 +2,7 @@
 
 import type { Digest } from '../../oci/digest.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
+import type { S3Connection, S3StagingLimits } from '../../s3/contract.ts'
 import type { StorageError } from '../error.ts'
 import type { BlobAudit, BlobMark } from './audit.ts'
 
@@ -9,8 +10,18 @@ import type { BlobAudit, BlobMark } from './audit.ts'
 export type StagingTarget =
   | { readonly kind: 'fs'; readonly path: string }
   | { readonly kind: 'memory'; readonly key: string }
+  | {
+      readonly kind: 's3'
+      /** Of one object, or of the pieces below it where it ends in a slash. */
+      readonly key: string
+      readonly connection: S3Connection
+      readonly limits: S3StagingLimits
+    }
 
-/** An open blob. `close` is idempotent and must be called; reads after it are a programmer error. */
+/**
+ * An open blob. `close` is idempotent and must be called; reads after it are a programmer error. Where its blob is
+ * removed it goes on, or its reads throw StorageError 'unavailable'; never do they give other bytes.
+ */
 export interface BlobReader {
   /** In bytes. */
   readonly size: number
@@ -30,6 +41,22 @@ export interface BlobReader {
    * not those of the blob. Asked at the end of a transfer and before a reader is used again; costs 1 µs.
    */
   fateNow?(): BlobFate
+  /** True once a read has found that what was opened is not there any more: open it anew. */
+  isStale?(): boolean
+  /**
+   * Read from `start` to `end` from front to back; where each `read` costs a request. A pass over all of the blob
+   * throws 'corrupt' in place of its last bytes where they are not those of its digest. Units: bytes, `end` exclusive.
+   */
+  pass?(start: number, end: number): BlobPass
+  close(): void
+}
+
+/** One read at a time. `close` is idempotent and must be called. */
+export interface BlobPass {
+  /** Where the next read begins, in bytes of the blob. */
+  readonly position: number
+  /** Fill `target`; short only at the end. Errors: as `BlobReader.read`. */
+  read(target: Uint8Array): Promise<number>
   close(): void
 }
 
@@ -128,6 +155,9 @@ export interface BlobStore {
 
   /** For a scrub, which otherwise knows of `list` and `size` alone. */
   readonly audit?: BlobAudit
+
+  /** As that of `audit`, where there is none. */
+  isShared?(): Promise<boolean>
 
   /** Every upload with staged bytes; for expiry and repair. */
   listStaged(): AsyncIterable<UploadId>

@@ -1,0 +1,51 @@
+// How a bucket is reached, as plain data, so that it can be posted to a thread; and what is counted of it.
+
+export interface S3Credentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+  /** Milliseconds since 1970; absent where they do not expire. */
+  readonly expiresAtMs?: number
+}
+
+export interface S3Connection {
+  /** A URL; absent: that of AWS for the region. */
+  readonly endpoint?: string
+  readonly region: string
+  readonly bucket: string
+  /** The bucket is in the path and not in the name of the host. */
+  readonly pathStyle: boolean
+  /** PEM certificates that are trusted in place of the system's. */
+  readonly ca?: string
+  /** Absent: those of the environment, the instance or a web identity, which the SDK looks for. */
+  readonly credentials?: S3Credentials
+  /** For one attempt: to be answered, and then between two pieces of the answer. */
+  readonly attemptTimeoutMs: number
+  /** Of one request, the first included. */
+  readonly attemptsMax: number
+  /** Of each client: one of the event loop, one of each ingest thread. */
+  readonly connectionsMax: number
+}
+
+/** How staged bytes are cut into objects. Units: bytes. */
+export interface S3StagingLimits {
+  readonly partBytes: number
+  /** For parts that are being filled or sent, of all uploads of one thread. */
+  readonly threadBudgetBytes: number
+}
+
+/** One object, as a listing or a look at it tells. */
+export interface S3Object {
+  readonly key: string
+  /** In bytes. */
+  readonly size: number
+  readonly etag: string
+}
+
+/** What has become of one attempt, for people and metrics. */
+export interface S3Attempt {
+  readonly operation: string
+  readonly result: 'ok' | 'absent' | 'conflict' | 'throttled' | 'timeout' | 'refused' | 'fault'
+  readonly durationMs: number
+  readonly isRetry: boolean
+}

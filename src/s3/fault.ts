@@ -1,0 +1,113 @@
+// What an S3 says, or fails to say, as one kind of error. Absence is what it said of a key, never of a bucket.
+
+import type { S3Attempt } from './contract.ts'
+
+/**
+ * - `absent`: there is no such object, or no such multipart upload.
+ * - `exists`: a condition on the key was not met: something else is there, or what was there is not any more.
+ * - `full`: it has no room.
+ * - `unavailable`: nothing can be concluded.
+ */
+export type S3FaultKind = 'absent' | 'exists' | 'full' | 'unavailable'
+
+export class S3Fault extends Error {
+  readonly kind: S3FaultKind
+  /** As S3 names it, or the system. */
+  readonly code: string
+  readonly mayRetry: boolean
+  readonly result: S3Attempt['result']
+
+  constructor(
+    kind: S3FaultKind,
+    code: string,
+    message: string,
+    how: {
+      readonly mayRetry: boolean
+      readonly result: S3Attempt['result']
+      readonly cause?: unknown
+    },
+  ) {
+    super(message, { cause: how.cause })
+    this.kind = kind
+    this.code = code
+    this.mayRetry = how.mayRetry
+    this.result = how.result
+  }
+}
+
+const absentCodes: ReadonlySet<string> = new Set(['NoSuchKey', 'NoSuchUpload'])
+const fullCodes: ReadonlySet<string> = new Set([
+  'QuotaExceeded',
+  'XMinioStorageFull',
+  'XMinioAdminBucketQuotaExceeded',
+  'InsufficientStorage',
+])
+const throttleCodes: ReadonlySet<string> = new Set([
+  'SlowDown',
+  'TooManyRequests',
+  'RequestLimitExceeded',
+  'ThrottlingException',
+  'Throttling',
+])
+// Of these the next attempt may fare better, whatever the status: the SDK learns the time of the server from the first.
+const passingCodes: ReadonlySet<string> = new Set([
+  'RequestTimeTooSkewed',
+  'RequestTimeout',
+  'ConditionalRequestConflict',
+  'OperationAborted',
+  'InternalError',
+])
+
+interface Told {
+  readonly name?: unknown
+  readonly code?: unknown
+  readonly message?: unknown
+  readonly $metadata?: { readonly httpStatusCode?: number }
+}
+
+/** Of whatever a call has thrown. `what`: for people, what was tried. Never holds a key or a signature. */
+export function s3Fault(what: string, cause: unknown): S3Fault {
+  if (cause instanceof S3Fault) return cause
+  const told = (typeof cause === 'object' && cause !== null ? cause : {}) as Told
+  const status = told.$metadata?.httpStatusCode
+  const code = codeOf(told)
+  const message = `${what}: ${code}${status === undefined ? '' : ` (${status})`}`
+  const fault = (kind: S3FaultKind, result: S3Attempt['result'], mayRetry: boolean): S3Fault =>
+    new S3Fault(kind, code, message, { mayRetry, result, cause })
+  if (absentCodes.has(code)) return fault('absent', 'absent', false)
+  if (fullCodes.has(code) || status === 507) return fault('full', 'refused', false)
+  if (throttleCodes.has(code) || status === 429) return fault('unavailable', 'throttled', true)
+  if (passingCodes.has(code)) return fault('unavailable', 'fault', true)
+  if (status === 412 || status === 304) return fault('exists', 'conflict', false)
+  if (status === 501) return fault('unavailable', 'refused', false)
+  if (status === undefined || status >= 500) return fault('unavailable', 'fault', isPassing(told))
+  // A body that was cut, or an answer that is none of S3's.
+  if (status < 400) return fault('unavailable', 'fault', true)
+  return fault('unavailable', 'refused', false)
+}
+
+/** No answer in time. */
+export function timeoutFault(what: string, timeoutMs: number): S3Fault {
+  const message = `${what}: no answer within ${timeoutMs} ms`
+  return new S3Fault('unavailable', 'Timeout', message, { mayRetry: true, result: 'timeout' })
+}
+
+/** What came is not what was asked for: shorter, or other bytes. */
+export function wrongBytes(what: string, detail: string): S3Fault {
+  return new S3Fault('unavailable', 'WrongBytes', `${what}: ${detail}`, {
+    ...{ mayRetry: true, result: 'fault' },
+  })
+}
+
+// Without credentials, or where a certificate is not trusted, another attempt changes nothing.
+function isPassing({ name, code }: Told): boolean {
+  if (name === 'CredentialsProviderError' || name === 'TypeError') return false
+  return !(typeof code === 'string' && /CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL/.test(code))
+}
+
+function codeOf({ name, code, message }: Told): string {
+  if (typeof code === 'string' && /^[\w-]{1,64}$/.test(code)) return code
+  const isPlain = typeof name === 'string' && name !== 'Error' && /^[\w-]{1,64}$/.test(name)
+  if (isPlain) return name
+  return typeof message === 'string' && /^[\w :.-]{1,64}$/.test(message) ? message : 'fault'
+}

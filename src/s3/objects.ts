@@ -1,0 +1,343 @@
+// What is asked of a bucket, one function for each request. All throw S3Fault.
+
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+} from '@aws-sdk/client-s3'
+import type { S3Bucket } from './client.ts'
+import type { S3Object } from './contract.ts'
+import { S3Fault, wrongBytes } from './fault.ts'
+
+// Far less than any bucket does, of bytes that are sent there, and of those that it copies itself.
+const sentPerMs = 1024
+const copiedPerMs = 10 * 1024
+
+const textType = 'application/octet-stream'
+
+/** Undefined where there is no such object, and the bucket says so itself. */
+export async function lookAt(bucket: S3Bucket, key: string): Promise<S3Object | undefined> {
+  const { bucket: Bucket } = bucket.connection
+  try {
+    const head = await bucket.call('HeadObject', (client, abortSignal) =>
+      client.send(new HeadObjectCommand({ Bucket, Key: key }), { abortSignal }),
+    )
+    return objectOf(key, head.ContentLength, head.ETag)
+  } catch (error) {
+    // The answer to a HEAD has no body, so it does not tell an absent key from an absent bucket or a wrong host.
+    if (!(error instanceof S3Fault && error.code === 'NotFound')) throw error
+  }
+  return lookByList(bucket, key)
+}
+
+async function lookByList(bucket: S3Bucket, key: string): Promise<S3Object | undefined> {
+  for await (const object of listObjects(bucket, key, { pageSize: 1 })) {
+    return object.key === key ? object : undefined
+  }
+  return undefined
+}
+
+/**
+ * Put a whole object. With `isNew` only where there is none.
+ * Errors: S3Fault, 'exists' with `isNew` where there is one.
+ */
+export async function putObject(
+  bucket: S3Bucket,
+  key: string,
+  body: Uint8Array,
+  how: { readonly isNew?: boolean; readonly crc32?: number; readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const { bucket: Bucket } = bucket.connection
+  await bucket.call(
+    'PutObject',
+    (client, abortSignal) =>
+      client.send(
+        new PutObjectCommand({
+          ...{ Bucket, Key: key, Body: body, ContentLength: body.length, ContentType: textType },
+          ...(how.isNew === true ? { IfNoneMatch: '*' } : {}),
+          ...(how.crc32 === undefined ? {} : { ChecksumCRC32: base64Of(how.crc32) }),
+        }),
+        { abortSignal },
+      ),
+    { signal: how.signal, extraMs: Math.ceil(body.length / sentPerMs) },
+  )
+}
+
+/** Idempotent. */
+export async function deleteObject(bucket: S3Bucket, key: string): Promise<void> {
+  const { bucket: Bucket } = bucket.connection
+  await bucket.call('DeleteObject', (client, abortSignal) =>
+    client.send(new DeleteObjectCommand({ Bucket, Key: key }), { abortSignal }),
+  )
+}
+
+/** A small object whole; undefined where there is none. Errors: also where it is longer than `bytesMax`. */
+export async function readSmall(
+  bucket: S3Bucket,
+  key: string,
+  bytesMax: number,
+): Promise<Uint8Array | undefined> {
+  const { bucket: Bucket } = bucket.connection
+  try {
+    return await bucket.call('GetObject', async (client, abortSignal) => {
+      const got = await client.send(new GetObjectCommand({ Bucket, Key: key }), { abortSignal })
+      const size = got.ContentLength ?? bytesMax + 1
+      if (size > bytesMax) throw wrongBytes(key, `${size} bytes instead of at most ${bytesMax}`)
+      const bytes = (await got.Body?.transformToByteArray()) ?? new Uint8Array(0)
+      if (bytes.length !== size) throw wrongBytes(key, `${bytes.length} of ${size} bytes came`)
+      return bytes
+    })
+  } catch (error) {
+    if (error instanceof S3Fault && error.kind === 'absent') return undefined
+    throw error
+  }
+}
+
+/** All objects whose key begins so, in the order of their keys. One request for each `pageSize`, at most 1,000. */
+export async function* listObjects(
+  bucket: S3Bucket,
+  prefix: string,
+  how: { readonly pageSize?: number } = {},
+): AsyncGenerator<S3Object> {
+  const { bucket: Bucket } = bucket.connection
+  for (let token: string | undefined; ; ) {
+    const ContinuationToken = token
+    const page = await bucket.call('ListObjectsV2', (client, abortSignal) =>
+      client.send(
+        new ListObjectsV2Command({
+          ...{ Bucket, Prefix: prefix, MaxKeys: how.pageSize ?? 1000 },
+          ...(ContinuationToken === undefined ? {} : { ContinuationToken }),
+        }),
+        { abortSignal },
+      ),
+    )
+    for (const { Key, Size, ETag } of page.Contents ?? []) {
+      if (Key !== undefined) yield objectOf(Key, Size, ETag)
+    }
+    if (page.IsTruncated !== true) return
+    token = page.NextContinuationToken
+    if (token === undefined)
+      throw wrongBytes(`list ${prefix}`, 'a page does not say where to go on')
+  }
+}
+
+/** Names of what lies directly below `prefix`, which ends in a slash; with the slash of those that are folders. */
+export async function* listFolders(bucket: S3Bucket, prefix: string): AsyncGenerator<string> {
+  const { bucket: Bucket } = bucket.connection
+  for (let token: string | undefined; ; ) {
+    const ContinuationToken = token
+    const page = await bucket.call('ListObjectsV2', (client, abortSignal) =>
+      client.send(
+        new ListObjectsV2Command({
+          ...{ Bucket, Prefix: prefix, Delimiter: '/' },
+          ...(ContinuationToken === undefined ? {} : { ContinuationToken }),
+        }),
+        { abortSignal },
+      ),
+    )
+    for (const { Prefix } of page.CommonPrefixes ?? []) {
+      if (Prefix !== undefined) yield Prefix.slice(prefix.length)
+    }
+    if (page.IsTruncated !== true) return
+    token = page.NextContinuationToken
+    if (token === undefined)
+      throw wrongBytes(`list ${prefix}`, 'a page does not say where to go on')
+  }
+}
+
+/** Whether the bucket keeps old versions of objects. */
+export async function isVersioned(bucket: S3Bucket): Promise<boolean> {
+  const { bucket: Bucket } = bucket.connection
+  const { Status } = await bucket.call('GetBucketVersioning', (client, abortSignal) =>
+    client.send(new GetBucketVersioningCommand({ Bucket }), { abortSignal }),
+  )
+  return Status === 'Enabled'
+}
+
+/** Within the bucket, up to 5 GiB. Errors: S3Fault, 'exists' with `isNew` where there is one. */
+export async function copyObject(
+  bucket: S3Bucket,
+  from: S3Object,
+  key: string,
+  { isNew }: { readonly isNew: boolean },
+): Promise<void> {
+  const { bucket: Bucket } = bucket.connection
+  await bucket.call(
+    'CopyObject',
+    (client, abortSignal) =>
+      client.send(
+        new CopyObjectCommand({
+          ...{ Bucket, Key: key, CopySource: sourceOf(Bucket, from.key) },
+          ...{ CopySourceIfMatch: from.etag },
+          ...(isNew ? { IfNoneMatch: '*' } : {}),
+        }),
+        { abortSignal },
+      ),
+    { extraMs: Math.ceil(from.size / copiedPerMs) },
+  )
+}
+
+export interface DonePart {
+  readonly PartNumber: number
+  readonly ETag: string
+}
+
+/** An object that is put together of parts; it is there, whole, once `complete` resolves. */
+export class Multipart {
+  readonly #bucket: S3Bucket
+  readonly #key: string
+  readonly #id: string
+  #bytes = 0
+
+  private constructor(bucket: S3Bucket, key: string, id: string) {
+    this.#bucket = bucket
+    this.#key = key
+    this.#id = id
+  }
+
+  static async begin(bucket: S3Bucket, key: string): Promise<Multipart> {
+    const { bucket: Bucket } = bucket.connection
+    const { UploadId } = await bucket.call('CreateMultipartUpload', (client, abortSignal) =>
+      client.send(
+        new CreateMultipartUploadCommand({
+          ...{ Bucket, Key: key, ContentType: textType },
+        }),
+        { abortSignal },
+      ),
+    )
+    if (UploadId === undefined) throw wrongBytes(`begin ${key}`, 'the answer has no upload id')
+    return new Multipart(bucket, key, UploadId)
+  }
+
+  /** Bytes of another object of the bucket, `end` exclusive. Limits: up to 5 GiB. */
+  async copyPart(number: number, from: S3Object, start: number, end: number): Promise<DonePart> {
+    const { bucket: Bucket } = this.#bucket.connection
+    const { CopyPartResult } = await this.#bucket.call(
+      'UploadPartCopy',
+      (client, abortSignal) =>
+        client.send(
+          new UploadPartCopyCommand({
+            ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
+            ...{ CopySource: sourceOf(Bucket, from.key), CopySourceIfMatch: from.etag },
+            CopySourceRange: `bytes=${start}-${end - 1}`,
+          }),
+          { abortSignal },
+        ),
+      { extraMs: Math.ceil((end - start) / copiedPerMs) },
+    )
+    this.#bytes += end - start
+    return partOf(number, CopyPartResult?.ETag)
+  }
+
+  async putPart(number: number, body: Uint8Array): Promise<DonePart> {
+    const { bucket: Bucket } = this.#bucket.connection
+    const { ETag } = await this.#bucket.call(
+      'UploadPart',
+      (client, abortSignal) =>
+        client.send(
+          new UploadPartCommand({
+            ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
+            ...{ Body: body, ContentLength: body.length },
+          }),
+          { abortSignal },
+        ),
+      { extraMs: Math.ceil(body.length / sentPerMs) },
+    )
+    this.#bytes += body.length
+    return partOf(number, ETag)
+  }
+
+  /** Errors: S3Fault, 'exists' with `isNew` where there is an object, 'absent' where it was completed before. */
+  async complete(
+    parts: readonly DonePart[],
+    { isNew }: { readonly isNew: boolean },
+  ): Promise<void> {
+    const { bucket: Bucket } = this.#bucket.connection
+    await this.#bucket.call(
+      'CompleteMultipartUpload',
+      (client, abortSignal) =>
+        client.send(
+          new CompleteMultipartUploadCommand({
+            ...{ Bucket, Key: this.#key, UploadId: this.#id },
+            MultipartUpload: { Parts: [...parts] },
+            ...(isNew ? { IfNoneMatch: '*' } : {}),
+          }),
+          { abortSignal },
+        ),
+      { extraMs: Math.ceil(this.#bytes / copiedPerMs) },
+    )
+  }
+
+  /** Idempotent. */
+  abort(): Promise<void> {
+    return abortMultipart(this.#bucket, this.#key, this.#id)
+  }
+}
+
+/** Idempotent. */
+export async function abortMultipart(bucket: S3Bucket, key: string, id: string): Promise<void> {
+  const { bucket: Bucket } = bucket.connection
+  try {
+    await bucket.call('AbortMultipartUpload', (client, abortSignal) =>
+      client.send(new AbortMultipartUploadCommand({ Bucket, Key: key, UploadId: id }), {
+        abortSignal,
+      }),
+    )
+  } catch (error) {
+    if (!(error instanceof S3Fault && error.kind === 'absent')) throw error
+  }
+}
+
+export interface UnfinishedMultipart {
+  readonly key: string
+  readonly id: string
+  readonly startedAtMs: number
+}
+
+/** Those whose key begins so, that were neither completed nor aborted; at most 1,000. */
+export async function listMultiparts(
+  bucket: S3Bucket,
+  prefix: string,
+): Promise<readonly UnfinishedMultipart[]> {
+  const { bucket: Bucket } = bucket.connection
+  const { Uploads = [] } = await bucket.call('ListMultipartUploads', (client, abortSignal) =>
+    client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: prefix }), { abortSignal }),
+  )
+  return Uploads.flatMap(({ Key, UploadId, Initiated }) =>
+    Key === undefined || UploadId === undefined || Initiated === undefined
+      ? []
+      : [{ key: Key, id: UploadId, startedAtMs: Initiated.getTime() }],
+  )
+}
+
+function objectOf(key: string, size: number | undefined, etag: string | undefined): S3Object {
+  if (size === undefined || etag === undefined) {
+    throw wrongBytes(`look at ${key}`, 'the answer has no size or no ETag')
+  }
+  return { key, size, etag }
+}
+
+function partOf(PartNumber: number, ETag: string | undefined): DonePart {
+  if (ETag === undefined) throw wrongBytes(`part ${PartNumber}`, 'the answer has no ETag')
+  return { PartNumber, ETag }
+}
+
+function sourceOf(bucket: string, key: string): string {
+  return `${bucket}/${key}`.split('/').map(encodeURIComponent).join('/')
+}
+
+function base64Of(crc32: number): string {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(crc32)
+  return bytes.toString('base64')
+}

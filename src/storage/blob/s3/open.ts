@@ -1,0 +1,93 @@
+// Opens the blob store of a bucket: credentials found, the bucket asked once.
+
+import { availableParallelism } from 'node:os'
+import type { S3Config } from '../../../config/schema.ts'
+import type { Digest } from '../../../oci/digest.ts'
+import { readCallerTls } from '../../../outbound/tls-files.ts'
+import { S3Bucket } from '../../../s3/client.ts'
+import type { S3Attempt, S3Connection, S3Credentials } from '../../../s3/contract.ts'
+import { listObjects } from '../../../s3/objects.ts'
+import { guarded } from './fault.ts'
+import { rootOf } from './place.ts'
+import { S3BlobStore } from './store.ts'
+
+// The SDK looks for new ones five minutes before the old ones expire.
+const credentialsMs = 30_000
+
+export interface S3Watch {
+  readonly onAttempt: (attempt: S3Attempt) => void
+  readonly onMismatch: (digest: Digest) => void
+  readonly onFault: (what: string, error: unknown) => void
+}
+
+/** Errors: an Error that names the key and the file that cannot be used. */
+export async function connectionOf(config: S3Config): Promise<S3Connection> {
+  const { endpoint, region, bucket, pathStyle, accessKeyId, secretAccessKey } = config
+  const { ca } = await readCallerTls('blob_store.s3', config)
+  const sessionToken = config.sessionToken?.reveal()
+  const hasKeys = accessKeyId !== undefined && secretAccessKey !== undefined
+  const credentials: S3Credentials | undefined = hasKeys
+    ? {
+        accessKeyId: accessKeyId.reveal(),
+        secretAccessKey: secretAccessKey.reveal(),
+        ...(sessionToken === undefined ? {} : { sessionToken }),
+      }
+    : undefined
+  return {
+    ...{ region, bucket, pathStyle },
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(credentials === undefined ? {} : { credentials }),
+    attemptTimeoutMs: config.attemptTimeoutMs,
+    attemptsMax: config.attemptsMax,
+    connectionsMax: config.connectionsMax,
+  }
+}
+
+/**
+ * Nothing is written. `threads`: those of ingest.
+ * Errors: StorageError 'unavailable' where the bucket does not answer, or there are no credentials; Error for the
+ * operator.
+ */
+export async function openS3BlobStore(
+  config: S3Config,
+  threads: number | 'auto',
+  watch: S3Watch,
+): Promise<S3BlobStore> {
+  const connection = await connectionOf(config)
+  const { onAttempt, onMismatch, onFault } = watch
+  const bucket = new S3Bucket(connection, { onAttempt })
+  try {
+    let credentials = await guarded('open the bucket', () => bucket.credentials())
+    const root = rootOf(config.prefix)
+    await guarded(`open the bucket ${connection.bucket}`, async () => {
+      for await (const _ of listObjects(bucket, root, { pageSize: 1 })) break
+    })
+    const renew = (): void => {
+      bucket.credentials().then(
+        (renewed) => {
+          credentials = renewed
+        },
+        (error: unknown) => onFault('renew the credentials of S3', error),
+      )
+    }
+    const isFixed = connection.credentials !== undefined
+    const timer = isFixed ? undefined : setInterval(renew, credentialsMs).unref()
+    const count = threads === 'auto' ? Math.max(1, availableParallelism() - 1) : threads
+    const limits = {
+      partBytes: config.partSizeBytes,
+      threadBudgetBytes: Math.floor(config.partBudgetBytes / count),
+    }
+    return new S3BlobStore(
+      {
+        ...{ bucket, root, limits, onMismatch, onFault },
+        credentials: () => credentials,
+        now: Date.now,
+      },
+      () => clearInterval(timer),
+    )
+  } catch (error) {
+    bucket.close()
+    throw error
+  }
+}

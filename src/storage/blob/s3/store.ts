@@ -1,0 +1,300 @@
+// Blobs as objects of a bucket that speaks S3, under the keys of Docker Distribution.
+
+import { randomUUID } from 'node:crypto'
+import { type Digest, parseDigest } from '../../../oci/digest.ts'
+import { parseUploadId, type UploadId } from '../../../oci/upload-id.ts'
+import type { S3Bucket } from '../../../s3/client.ts'
+import type { S3Credentials, S3Object, S3StagingLimits } from '../../../s3/contract.ts'
+import { S3Fault } from '../../../s3/fault.ts'
+import {
+  abortMultipart,
+  deleteObject,
+  listFolders,
+  listMultiparts,
+  listObjects,
+  lookAt,
+  putObject,
+} from '../../../s3/objects.ts'
+import { stagedBytes, stagedSegments } from '../../../s3/pieces.ts'
+import { listPieces, StagedReader } from '../../../s3/staged-reader.ts'
+import { StorageError } from '../../error.ts'
+import type { BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
+import {
+  blobsKey,
+  dataKey,
+  dataName,
+  erasingKey,
+  quarantineKey,
+  uploadKey,
+  uploadsKey,
+} from '../keys.ts'
+import { guarded, storageFault } from './fault.ts'
+import { hasOtherRecords, readStoreId, writeStoreId } from './place.ts'
+import { copyWhole, putTogether } from './publish.ts'
+import { ObjectReader } from './reader.ts'
+import { inLanes } from './turns.ts'
+
+const removalsAtOnce = 8
+const probeKey = '_keelson/probe'
+// Longer than any publish takes.
+const forgottenMs = 24 * 60 * 60 * 1000
+
+export interface S3StoreOptions {
+  readonly bucket: S3Bucket
+  /** Ends in a slash. */
+  readonly root: string
+  readonly limits: S3StagingLimits
+  /** Those that staging targets carry; undefined until the first are known. */
+  readonly credentials: () => S3Credentials
+  /** A blob was read whose bytes have another digest. */
+  readonly onMismatch: (digest: Digest) => void
+  /** What does not keep the store from working. */
+  readonly onFault: (what: string, error: unknown) => void
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+export class S3BlobStore implements BlobStore {
+  readonly #bucket: S3Bucket
+  readonly #root: string
+  readonly #options: S3StoreOptions
+  readonly #onClose: () => void
+
+  constructor(options: S3StoreOptions, onClose: () => void = () => undefined) {
+    this.#bucket = options.bucket
+    this.#root = options.root
+    this.#options = options
+    this.#onClose = onClose
+  }
+
+  /** For people: bucket and what keys begin with. */
+  get name(): string {
+    return `${this.#bucket.connection.bucket}/${this.#root}`
+  }
+
+  readStoreId(): Promise<string | undefined> {
+    return readStoreId(this.#bucket, this.#root)
+  }
+
+  writeStoreId(id: string): Promise<string> {
+    return writeStoreId(this.#bucket, this.#root, id)
+  }
+
+  async open(digest: Digest): Promise<BlobReader | undefined> {
+    const object = await this.#look(dataKey(digest))
+    if (object === undefined) return undefined
+    const { onMismatch } = this.#options
+    return new ObjectReader({ bucket: this.#bucket, object, digest, onMismatch })
+  }
+
+  async size(digest: Digest): Promise<number | undefined> {
+    return (await this.#look(dataKey(digest)))?.size
+  }
+
+  staging(upload: UploadId): StagingTarget {
+    return this.#target(this.#folder(upload))
+  }
+
+  readingTarget(digest: Digest): StagingTarget {
+    return this.#target(`${this.#root}${dataKey(digest)}`)
+  }
+
+  async stagedSize(upload: UploadId): Promise<number | undefined> {
+    const folder = this.#folder(upload)
+    return stagedBytes(await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder)))
+  }
+
+  async openStaged(upload: UploadId): Promise<BlobReader | undefined> {
+    const folder = this.#folder(upload)
+    const pieces = await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder))
+    const size = stagedBytes(pieces)
+    if (size === undefined) return undefined
+    const reader = new StagedReader(this.#bucket, stagedSegments(pieces))
+    return {
+      size,
+      read: (position, target) => guarded(`read ${folder}`, () => reader.read(position, target)),
+      close: () => reader.close(),
+    }
+  }
+
+  async publish(
+    upload: UploadId,
+    digest: Digest,
+    size: number,
+    { replace }: { readonly replace: boolean } = { replace: false },
+  ): Promise<void> {
+    const there = await this.size(digest)
+    if (!replace && there !== undefined) return requireSize(digest, there, size)
+    const folder = this.#folder(upload)
+    const pieces = await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder))
+    if (stagedBytes(pieces) !== size) {
+      if (there !== undefined) return requireSize(digest, there, size)
+      throw new StorageError('conflict', `not ${size} bytes are staged for ${digest}`)
+    }
+    try {
+      await this.#putTogether(digest, stagedSegments(pieces), !(replace && there !== undefined))
+    } catch (cause) {
+      // What is there then may still be what was to be replaced.
+      if (replace) throw storageFault(`replace ${digest}`, cause)
+      await this.#requireThere(digest, size, cause)
+    }
+  }
+
+  async discard(upload: UploadId): Promise<void> {
+    const folder = this.#folder(upload)
+    await guarded(`remove ${folder}`, async () => {
+      const keys: string[] = []
+      for await (const { key } of listObjects(this.#bucket, folder)) keys.push(key)
+      await inLanes(removalsAtOnce, keys, (key) => deleteObject(this.#bucket, key))
+    })
+  }
+
+  async remove(digest: Digest, options?: { readonly overwrite: boolean }): Promise<boolean> {
+    const object = await this.#look(dataKey(digest))
+    if (object === undefined) return false
+    if (options?.overwrite === true) await this.#move(object, digest, erasingKey)
+    else await guarded(`remove ${digest}`, () => deleteObject(this.#bucket, object.key))
+    return true
+  }
+
+  /** Nothing to be done: what a bucket has answered is durable. */
+  async syncRemoved(): Promise<void> {}
+
+  /** An empty object takes the place of each before it goes; what becomes of the old bytes is up to the bucket. */
+  async *eraseRemoved(mayGoOn: (bytes: number) => Promise<void>): AsyncGenerator<Erased> {
+    for await (const { key, size } of this.#list(`${erasingKey}/`)) {
+      if (size > 0) await mayGoOn(size)
+      try {
+        await putObject(this.#bucket, key, new Uint8Array(0))
+        await deleteObject(this.#bucket, key)
+      } catch (cause) {
+        const error = storageFault(`overwrite ${key}`, cause)
+        if (!(error instanceof StorageError)) throw error
+        yield { kind: 'failed', place: key, error }
+        continue
+      }
+      yield { kind: 'overwritten', size }
+    }
+  }
+
+  async quarantine(digest: Digest): Promise<string | undefined> {
+    const object = await this.#look(dataKey(digest))
+    return object && this.#move(object, digest, quarantineKey)
+  }
+
+  isShared(): Promise<boolean> {
+    return hasOtherRecords(this.#bucket, this.#root)
+  }
+
+  async *listStaged(): AsyncGenerator<UploadId> {
+    const prefix = `${this.#root}${uploadsKey}/`
+    try {
+      for await (const folder of listFolders(this.#bucket, prefix)) {
+        const upload = parseUploadId(folder.replace(/\/$/, ''))
+        if (upload !== undefined) yield upload
+      }
+    } catch (cause) {
+      throw storageFault(`list ${prefix}`, cause)
+    }
+    await this.#abortForgotten().catch((error: unknown) =>
+      this.#options.onFault('abort forgotten multipart uploads', error),
+    )
+  }
+
+  async *list(): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+    for await (const { key, size } of this.#list(`${blobsKey}/`)) {
+      const digest = digestOfKey(key.slice(this.#root.length))
+      if (digest !== undefined) yield { digest, size }
+    }
+  }
+
+  async probe(): Promise<void> {
+    const key = `${this.#root}${probeKey}`
+    await guarded(`write ${key}`, () => putObject(this.#bucket, key, new Uint8Array(0)))
+  }
+
+  async close(): Promise<void> {
+    this.#onClose()
+    this.#bucket.close()
+  }
+
+  #folder(upload: UploadId): string {
+    return `${this.#root}${uploadKey(upload)}/`
+  }
+
+  #target(key: string): StagingTarget {
+    const { credentials, limits } = this.#options
+    const connection = { ...this.#bucket.connection, credentials: credentials() }
+    return { kind: 's3', key, connection, limits }
+  }
+
+  #look(key: string): Promise<S3Object | undefined> {
+    return guarded(`look at ${key}`, () => lookAt(this.#bucket, `${this.#root}${key}`))
+  }
+
+  async *#list(prefix: string): AsyncGenerator<S3Object> {
+    try {
+      yield* listObjects(this.#bucket, `${this.#root}${prefix}`)
+    } catch (cause) {
+      throw storageFault(`list ${prefix}`, cause)
+    }
+  }
+
+  async #putTogether(
+    digest: Digest,
+    segments: ReturnType<typeof stagedSegments>,
+    isNew: boolean,
+  ): Promise<void> {
+    const key = `${this.#root}${dataKey(digest)}`
+    const { partBytes } = this.#options.limits
+    try {
+      await putTogether(this.#bucket, segments, key, { isNew, partBytes })
+    } catch (error) {
+      // One that knows no conditions: whatever another one puts there meanwhile are the same, verified bytes.
+      if (!(isNew && error instanceof S3Fault && error.code === 'NotImplemented')) throw error
+      await putTogether(this.#bucket, segments, key, { isNew: false, partBytes })
+    }
+  }
+
+  // Another one was first, or it is there although the answer was lost.
+  async #requireThere(digest: Digest, size: number, cause: unknown): Promise<void> {
+    const fault = storageFault(`publish ${digest}`, cause)
+    if (!(cause instanceof S3Fault) || cause.kind === 'full') throw fault
+    const there = await this.size(digest)
+    if (there === undefined) throw fault
+    requireSize(digest, there, size)
+  }
+
+  /** Answers where it is now. */
+  async #move(object: S3Object, digest: Digest, to: string): Promise<string> {
+    const key = `${this.#root}${to}/${digest.replace(':', '-')}.${randomUUID()}`
+    await guarded(`move ${digest} to ${to}`, async () => {
+      await copyWhole(this.#bucket, object, key)
+      await deleteObject(this.#bucket, object.key)
+    })
+    return key
+  }
+
+  async #abortForgotten(): Promise<void> {
+    const prefix = `${this.#root}${blobsKey}/`
+    for (const { key, id, startedAtMs } of await listMultiparts(this.#bucket, prefix)) {
+      if (this.#options.now() - startedAtMs < forgottenMs) continue
+      await abortMultipart(this.#bucket, key, id)
+    }
+  }
+}
+
+/** Errors: StorageError 'corrupt'. */
+function requireSize(digest: Digest, there: number, size: number): void {
+  if (there === size) return
+  throw new StorageError('corrupt', `${digest} has ${there} bytes instead of ${size}`)
+}
+
+function digestOfKey(key: string): Digest | undefined {
+  const [blobs, algorithm, prefix, hex, name, ...rest] = key.split('/')
+  if (blobs !== blobsKey || name !== dataName || rest.length > 0) return undefined
+  const digest = parseDigest(`${algorithm}:${hex}`)
+  return digest !== undefined && hex?.startsWith(prefix ?? '/') === true && prefix?.length === 2
+    ? digest
+    : undefined
+}

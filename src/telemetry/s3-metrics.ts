@@ -1,0 +1,89 @@
+// Metrics of a bucket that keeps the blobs.
+
+import type { Registry } from 'prom-client'
+import { registerHistogram } from './read-histogram.ts'
+import { counter, single } from './readings.ts'
+
+/** One attempt at a request that is over. */
+export interface S3AttemptFigures {
+  readonly operation: string
+  readonly result: string
+  readonly durationMs: number
+  readonly isRetry: boolean
+}
+
+/** Upper bounds in seconds: from a server beside us to the longest attempt. */
+const bounds: readonly number[] = [
+  ...[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+]
+
+interface OperationFigures {
+  readonly results: Map<string, number>
+  readonly durations: Float64Array
+  durationMs: number
+  retries: number
+}
+
+/** There are as many operations as the code names. */
+export class S3Counts {
+  /** Blobs that were read whole and had other bytes than their digest says. */
+  wrongBlobs = 0
+  readonly #operations = new Map<string, OperationFigures>()
+
+  add({ operation, result, durationMs, isRetry }: S3AttemptFigures): void {
+    let figures = this.#operations.get(operation)
+    if (figures === undefined) {
+      const durations = new Float64Array(bounds.length + 1)
+      figures = { results: new Map(), durations, durationMs: 0, retries: 0 }
+      this.#operations.set(operation, figures)
+    }
+    figures.results.set(result, (figures.results.get(result) ?? 0) + 1)
+    const found = bounds.findIndex((bound) => durationMs <= bound * 1000)
+    const at = found === -1 ? bounds.length : found
+    figures.durations[at] = (figures.durations[at] ?? 0) + 1
+    figures.durationMs += durationMs
+    if (isRetry) figures.retries += 1
+  }
+
+  /** By operation. */
+  get figures(): ReadonlyMap<string, Readonly<OperationFigures>> {
+    return this.#operations
+  }
+}
+
+/** `counts`: undefined where blobs are elsewhere. */
+export function registerS3Metrics(registry: Registry, counts: () => S3Counts | undefined): void {
+  const operations = (): readonly (readonly [string, Readonly<OperationFigures>])[] => [
+    ...(counts()?.figures ?? []),
+  ]
+  counter(registry, {
+    name: 'keelson_s3_requests_total',
+    help: 'Attempts at requests of the bucket, by what became of them',
+    labelNames: ['operation', 'result'],
+    read: () =>
+      operations().flatMap(([operation, { results }]) =>
+        [...results].map(([result, count]) => [{ operation, result }, count] as const),
+      ),
+  })
+  counter(registry, {
+    name: 'keelson_s3_retries_total',
+    help: 'Those of them that followed one that had failed',
+    labelNames: ['operation'],
+    read: () => operations().map(([operation, { retries }]) => [{ operation }, retries] as const),
+  })
+  registerHistogram(registry, {
+    name: 'keelson_s3_request_duration_seconds',
+    help: 'From the beginning of an attempt to its answer, without the body of what is read',
+    labelName: 'operation',
+    bounds,
+    read: () =>
+      operations().map(([label, { durations, durationMs }]) => {
+        return { label, counts: durations, sum: durationMs / 1000 }
+      }),
+  })
+  counter(registry, {
+    name: 'keelson_s3_wrong_blobs_total',
+    help: 'Blobs that were read whole and had other bytes than their digest says; none was served',
+    read: single(() => counts()?.wrongBlobs),
+  })
+}

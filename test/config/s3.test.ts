@@ -1,0 +1,74 @@
+// Goal: a bucket is refused where it could not work, or would be spoken to in clear. Method: each fault alone.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { ConfigError } from '../../src/config/problem.ts'
+import { parse } from './parse.ts'
+
+const base = (own: string, more = '[metadata_store.lmdb]\npath = "/srv/meta"\n'): string =>
+  `[blob_store.s3]\nbucket = "blobs"\n${own}${more}[global.access_policy]\ndefault = "deny"\n`
+
+describe('a bucket', () => {
+  test('it needs a name, and has defaults for the rest', () => {
+    const { admin, blobStore, storage } = parse(base(''))
+    assert.equal(blobStore.kind, 's3')
+    const { kind: _, ...given } = blobStore
+    assert.deepEqual(
+      Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+      {
+        ...{ bucket: 'blobs', region: 'us-east-1', prefix: '', pathStyle: false },
+        ...{ partSizeBytes: 8 << 20, partBudgetBytes: 128 << 20, attemptTimeoutMs: 30_000 },
+        ...{ attemptsMax: 4, connectionsMax: 256 },
+      },
+    )
+    assert.equal(admin.socket, undefined)
+    assert.equal(storage.sharing, 'exclusive')
+  })
+
+  const refused: readonly (readonly [what: string, toml: string, pattern: RegExp])[] = [
+    ['a bucket in clear', base('endpoint = "http://s3.test"\n'), /endpoint: expected an https/],
+    ['a path', base('endpoint = "https://s3.test/x"\n'), /endpoint: expected https:\/\/HOST/],
+    ['one key of two', base('access_key_id = "a"\n'), /expected both access_key_id and secret/],
+    [
+      'a token alone',
+      base('session_token = "a"\n'),
+      /session_token: expected it with access_key_id/,
+    ],
+    ['a small part', base('part_size = "1MiB"\n'), /part_size: expected a size from 5MiB/],
+    [
+      'a small budget',
+      base('part_size = "64MiB"\n'),
+      /part_budget: expected at least 4 × part_size/,
+    ],
+    [
+      'no bucket',
+      base('').replace('"blobs"', '"No Bucket"'),
+      /bucket: expected 3 to 63 lower-case/,
+    ],
+    ['a way up', base('prefix = "a/../b"\n'), /prefix: expected names with single slashes/],
+    [
+      'no metadata',
+      base('', ''),
+      /with \[blob_store\.s3\] expected a path or \[metadata_store\.post/,
+    ],
+    [
+      'overwriting',
+      base('', '[gc]\noverwrite = true\n[metadata_store.memory]\n'),
+      /gc\.overwrite: /,
+    ],
+    ['two stores', base('', '[blob_store.memory]\n'), /expected one store/],
+  ]
+  for (const [what, toml, pattern] of refused) {
+    test(`${what} is refused`, () => {
+      assert.throws(
+        () => parse(toml),
+        (error) => error instanceof ConfigError && pattern.test(error.message),
+      )
+    })
+  }
+
+  test('in clear on loopback, and with keys of the environment, it is taken', () => {
+    const { blobStore } = parse(base('endpoint = "http://127.0.0.1:7070"\npath_style = true\n'))
+    assert.equal(blobStore.kind === 's3' && blobStore.pathStyle, true)
+  })
+})
