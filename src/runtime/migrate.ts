@@ -49,7 +49,7 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
     return {
       ...{ kinds: kindsOf(safe), records, blobs, ingest },
       openDump: () => store.openDump(),
-      pair: () => pairAnew(safe, store),
+      pair: () => pairAnew(safe, store, { isMoved: isInPlace }),
       close: () => closers.closeAll(),
     }
   } catch (error) {

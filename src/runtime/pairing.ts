@@ -19,6 +19,9 @@ import type { PostgresMetadataStore } from '../storage/metadata/postgres/store.t
 /** Beside the files of LMDB. */
 const metadataFile = 'blob-store-id'
 const pending = 'pending '
+// Records that were moved, with blobs that stayed: the first server that opens them takes the blobs over, under a
+// new id, and from then on the old records are those of another store.
+const moved = /^takes (?<id>\S+) from (?<from>\S+)$/
 // Where all of so many are away, so is the disk.
 const blobsLookedAt = 100
 const recordsPerLook = 500
@@ -40,6 +43,8 @@ interface PlaceOfBlobs {
   read(): Promise<string | undefined>
   /** Where there is an id already it stays. Answers what it is afterwards. */
   write(id: string): Promise<string>
+  /** In place of the id that is there. Absent where records cannot be moved beside the blobs. */
+  replace?(id: string): Promise<string>
   isAnyThere(digests: readonly Digest[]): Promise<boolean>
   /** Any blob at all. */
   first(): Promise<Digest | undefined>
@@ -77,6 +82,7 @@ function inTree(rootDir: string): PlaceOfBlobs {
     remedy: 'mount its disk, or see that',
     read: () => readPlaceId(idName),
     write: (id) => writePlaceId(idName, id, { replaced: false }),
+    replace: (id) => writePlaceId(idName, id, { replaced: true }),
     isAnyThere: (digests) => isAnyThere(rootDir, digests),
     first: async () => {
       for await (const { digest } of listBlobs(rootDir, sizeOf)) return digest
@@ -139,6 +145,8 @@ export async function requirePaired(
   if (problem !== undefined) throw new Error(problem)
   const { ofBlobs, ofRecords } = places
   const [records, blobs] = await Promise.all([ofRecords.read(), ofBlobs.read()])
+  const move = movedOf(records)
+  if (move !== undefined) return () => takeOver(places, move)
   if (records !== undefined && !records.startsWith(pending)) return async () => undefined
   const named = await someBlobs(metadata)
   if (blobs !== undefined && records === undefined && named.length === 0) {
@@ -165,22 +173,48 @@ export async function pairingProblem(
 }
 
 /**
- * Both have the same id when it resolves: that of the blobs where they have one. For records that nobody serves yet.
+ * For records that nobody serves yet. Both have the same id when it resolves: that of the blobs where they have one.
+ * With `isMoved` the blobs stay those of the records that they came from, until a server opens these.
  * Errors: StorageError; Error where the records belong to others.
  */
 export async function pairAnew(
   config: Config,
   records: MaintenanceStore | KeepsPlaceId,
+  { isMoved }: { readonly isMoved: boolean },
 ): Promise<void> {
   const places = placesOf(config, records)
   if (places === undefined) return
-  await pair(places, (await places.ofBlobs.read()) ?? randomUUID())
+  const { ofBlobs, ofRecords } = places
+  const from = await ofBlobs.read()
+  if (!isMoved || from === undefined) return pair(places, from ?? randomUUID())
+  await ofRecords.write(`takes ${randomUUID()} from ${from}`, { replaced: true })
+}
+
+interface Move {
+  readonly id: string
+  readonly from: string
+}
+
+function movedOf(records: string | undefined): Move | undefined {
+  const { id, from } = moved.exec(records ?? '')?.groups ?? {}
+  return id === undefined || from === undefined ? undefined : { id, from }
+}
+
+// Another process of the same records may do so, too: both write the same.
+async function takeOver({ ofBlobs, ofRecords }: Places, { id, from }: Move): Promise<void> {
+  if ((await ofBlobs.read()) === from) await ofBlobs.replace?.(id)
+  await ofRecords.write(id, { replaced: true })
 }
 
 async function problemOf(places: Places): Promise<string | undefined> {
   const { ofBlobs, ofRecords } = places
   const [records, blobs] = await Promise.all([ofRecords.read(), ofBlobs.read()])
   if (records === undefined) return undefined
+  const move = movedOf(records)
+  if (move !== undefined) {
+    if (blobs === undefined) return unmounted(places, move.id)
+    return [move.id, move.from].includes(blobs) ? undefined : foreign(places)
+  }
   const isPending = records.startsWith(pending)
   const id = isPending ? records.slice(pending.length) : records
   if (blobs === id || (blobs === undefined && isPending)) return undefined
@@ -230,7 +264,7 @@ function unmounted({ ofBlobs, ofRecords }: Places, id: string): string {
 function foreign({ ofBlobs, ofRecords }: Places): string {
   const { name, idName, key } = ofBlobs
   const remedy = ofBlobs.remedy.replace('its disk', 'the right disk')
-  return `${name} is the blob store of other records: ${idName} has another id than ${ofRecords.name}. ${capital(remedy)} ${key} and ${ofRecords.key} go together`
+  return `${name} is the blob store of other records: ${idName} has another id than ${ofRecords.name}. ${capital(remedy)} ${key} and ${ofRecords.key} go together. Where they were moved by keelson migrate and a server has opened the new ones, these are the old records`
 }
 
 function empty({ ofBlobs }: Places): string {

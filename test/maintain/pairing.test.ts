@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Config } from '../../src/config/schema.ts'
 import { digestOfBytes } from '../../src/oci/digest.ts'
-import { pairingProblem, requirePaired } from '../../src/runtime/pairing.ts'
+import { pairAnew, pairingProblem, requirePaired } from '../../src/runtime/pairing.ts'
 import { dataKey } from '../../src/storage/blob/keys.ts'
 import { StorageError } from '../../src/storage/error.ts'
 import { MemoryMetadataStore } from '../../src/storage/metadata/memory/store.ts'
@@ -144,6 +144,41 @@ test('several processes that start at once agree', () =>
     assert.equal(await idIn(ofBlobs), await idIn(ofRecords))
     const again = await requirePaired(config, metadata)
     await again()
+  }))
+
+test('moved records take the blobs over at their first start, and the old ones are refused from then on', () =>
+  withPlaces(async ({ start, config, metadata, record, store, ofBlobs, ofRecords }) => {
+    await start()
+    await record('a')
+    await store('a')
+    const old = await idIn(ofBlobs)
+    const path = join(dirname(ofRecords), 'moved')
+    await mkdir(path)
+    const next = { ...config, metadataStore: { kind: 'lmdb', path } } as unknown as Config
+    const open = async (): Promise<void> => (await requirePaired(next, metadata))()
+    await pairAnew(next, metadata, { isMoved: true })
+    assert.equal(await pairingProblem(next), undefined)
+    // Until then the old ones are good.
+    await start()
+    assert.equal(await idIn(ofBlobs), old)
+    // Cut short between the two.
+    const said = await idIn(join(path, 'blob-store-id'))
+    const id = said.split(' ')[1] ?? ''
+    await writeFile(ofBlobs, `${id}\n`)
+    assert.equal(await pairingProblem(next), undefined)
+    await writeFile(ofBlobs, `${old}\n`)
+    const opening = await Promise.all(
+      Array.from({ length: 8 }, () => requirePaired(next, metadata)),
+    )
+    await Promise.all(opening.map((take) => take()))
+    assert.deepEqual([await idIn(ofBlobs), await idIn(join(path, 'blob-store-id'))], [id, id])
+    await assert.rejects(start(), /other records: .* these are the old records/)
+    await open()
+    await writeFile(join(path, 'blob-store-id'), `takes ${id} from ${id}\n`)
+    await writeFile(ofBlobs, 'fedcba98-89ab-cdef-0123-456789abcdef\n')
+    await assert.rejects(open(), /other records/)
+    await rm(ofBlobs)
+    await assert.rejects(open(), /is not the blob store of these records/)
   }))
 
 test('an id that cannot be read is no id that is absent', () =>

@@ -130,6 +130,10 @@ test('a registry moves to a database while its clients pull, and back', needsPos
     const collected = await runCommand(['-c', next, 'gc', '--online'], dir)
     assert.equal(collected.code, 0, collected.out + collected.err)
     await second.stop()
+    // It would collect what only the new records name.
+    const outdated = await runCommand(['-c', old, 'gc'], dir)
+    assert.equal(outdated.code, 1)
+    assert.match(outdated.err, /is the blob store of other records.*these are the old records/)
 
     const back = await config('back', 'copied', inFolder(join(dir, 'records-back')))
     const returned = await runCommand(['-c', next, 'migrate', '--to-config', back], dir)

@@ -7,7 +7,7 @@ import { StorageError } from '../../error.ts'
 import { syncDirectory } from './directory-sync.ts'
 import { storageError, systemCode } from './file-call.ts'
 
-const shape = /^(?:pending )?[0-9a-f-]{8,64}$/
+const shape = /^(?:(?:pending )?[0-9a-f-]{8,64}|takes [0-9a-f-]{8,64} from [0-9a-f-]{8,64})$/
 
 /**
  * What the file says; undefined where there is none.
