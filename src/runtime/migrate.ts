@@ -12,7 +12,7 @@ import { createIngestPool } from '../offload/ingest-pool.ts'
 import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Closers } from './closers.ts'
-import { pairAnew } from './pairing.ts'
+import { pairAnew, requireFreeBlobs } from './pairing.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
 
 export function migrateJob(config: () => Config, log: Logger): AnyJob {
@@ -38,6 +38,7 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
     const { rootDir } = directoryOf(safe)
     if (!isInPlace) await requireOwn(rootDir)
     const { target: records, store } = await openRestoreTarget(safe, log, closers)
+    if (!isInPlace) await requireFreeBlobs(safe, store)
     const blobs = isInPlace ? undefined : await openFsBlobStore({ rootDir, durability: 'fsync' })
     if (blobs !== undefined) closers.add(() => blobs.close())
     const ingest = createIngestPool({

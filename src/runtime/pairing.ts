@@ -5,13 +5,13 @@
 // start that was cut short is no stranger to the next one.
 
 import { randomUUID } from 'node:crypto'
-import { lstat } from 'node:fs/promises'
+import { lstat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { Digest } from '../oci/digest.ts'
 import { listBlobs } from '../storage/blob/fs/list-tree.ts'
 import { readPlaceId, writePlaceId } from '../storage/blob/fs/place-id.ts'
-import { dataKey, storeIdKey } from '../storage/blob/keys.ts'
+import { dataKey, movedToKey, storeIdKey } from '../storage/blob/keys.ts'
 import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { PostgresMetadataStore } from '../storage/metadata/postgres/store.ts'
@@ -43,8 +43,15 @@ interface PlaceOfBlobs {
   read(): Promise<string | undefined>
   /** Where there is an id already it stays. Answers what it is afterwards. */
   write(id: string): Promise<string>
-  /** In place of the id that is there. Absent where records cannot be moved beside the blobs. */
-  replace?(id: string): Promise<string>
+  /** Absent where records cannot be moved beside the blobs. */
+  readonly moves?: {
+    /** Which id they are to get; undefined where the old records were opened since, or nothing was moved. */
+    readTo(): Promise<string | undefined>
+    writeTo(id: string): Promise<string>
+    forget(): Promise<void>
+    /** In place of the id that is there. */
+    replace(id: string): Promise<string>
+  }
   isAnyThere(digests: readonly Digest[]): Promise<boolean>
   /** Any blob at all. */
   first(): Promise<Digest | undefined>
@@ -82,12 +89,25 @@ function inTree(rootDir: string): PlaceOfBlobs {
     remedy: 'mount its disk, or see that',
     read: () => readPlaceId(idName),
     write: (id) => writePlaceId(idName, id, { replaced: false }),
-    replace: (id) => writePlaceId(idName, id, { replaced: true }),
+    moves: movesIn(rootDir, idName),
     isAnyThere: (digests) => isAnyThere(rootDir, digests),
     first: async () => {
       for await (const { digest } of listBlobs(rootDir, sizeOf)) return digest
       return undefined
     },
+  }
+}
+
+function movesIn(rootDir: string, idName: string): NonNullable<PlaceOfBlobs['moves']> {
+  const toName = join(rootDir, movedToKey)
+  return {
+    readTo: () => readPlaceId(toName),
+    writeTo: (id) => writePlaceId(toName, id, { replaced: true }),
+    forget: () =>
+      unlink(toName).catch((error: unknown) => {
+        if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+      }),
+    replace: (id) => writePlaceId(idName, id, { replaced: true }),
   }
 }
 
@@ -147,7 +167,10 @@ export async function requirePaired(
   const [records, blobs] = await Promise.all([ofRecords.read(), ofBlobs.read()])
   const move = movedOf(records)
   if (move !== undefined) return () => takeOver(places, move)
-  if (records !== undefined && !records.startsWith(pending)) return async () => undefined
+  if (records !== undefined && !records.startsWith(pending)) {
+    // From here on they are used again, and what was moved from them is out of date.
+    return async () => places.ofBlobs.moves?.forget()
+  }
   const named = await someBlobs(metadata)
   if (blobs !== undefined && records === undefined && named.length === 0) {
     const digest = await ofBlobs.first()
@@ -186,8 +209,28 @@ export async function pairAnew(
   if (places === undefined) return
   const { ofBlobs, ofRecords } = places
   const from = await ofBlobs.read()
-  if (!isMoved || from === undefined) return pair(places, from ?? randomUUID())
-  await ofRecords.write(`takes ${randomUUID()} from ${from}`, { replaced: true })
+  const { moves } = ofBlobs
+  if (!isMoved || from === undefined || moves === undefined) {
+    return pair(places, from ?? randomUUID())
+  }
+  const id = randomUUID()
+  await ofRecords.write(`takes ${id} from ${from}`, { replaced: true })
+  await moves.writeTo(id)
+}
+
+/**
+ * For records that nobody serves yet, with blobs of their own.
+ * Errors: StorageError; Error where the blobs have an id that the records do not know.
+ */
+export async function requireFreeBlobs(
+  config: Config,
+  records: MaintenanceStore | KeepsPlaceId,
+): Promise<void> {
+  const places = placesOf(config, records)
+  if (places === undefined) return
+  const [known, blobs] = await Promise.all([places.ofRecords.read(), places.ofBlobs.read()])
+  const ours = known?.startsWith(pending) ? known.slice(pending.length) : known
+  if (blobs !== undefined && blobs !== ours) throw new Error(foreign(places))
 }
 
 interface Move {
@@ -202,8 +245,14 @@ function movedOf(records: string | undefined): Move | undefined {
 
 // Another process of the same records may do so, too: both write the same.
 async function takeOver({ ofBlobs, ofRecords }: Places, { id, from }: Move): Promise<void> {
-  if ((await ofBlobs.read()) === from) await ofBlobs.replace?.(id)
+  if ((await ofBlobs.read()) === from) {
+    // Where another process was faster, it is forgotten already.
+    const isOutdated = (await ofBlobs.moves?.readTo()) !== id && (await ofBlobs.read()) !== id
+    if (isOutdated) throw new Error(outdated(ofBlobs))
+    await ofBlobs.moves?.replace(id)
+  }
   await ofRecords.write(id, { replaced: true })
+  await ofBlobs.moves?.forget()
 }
 
 async function problemOf(places: Places): Promise<string | undefined> {
@@ -265,6 +314,10 @@ function foreign({ ofBlobs, ofRecords }: Places): string {
   const { name, idName, key } = ofBlobs
   const remedy = ofBlobs.remedy.replace('its disk', 'the right disk')
   return `${name} is the blob store of other records: ${idName} has another id than ${ofRecords.name}. ${capital(remedy)} ${key} and ${ofRecords.key} go together. Where they were moved by keelson migrate and a server has opened the new ones, these are the old records`
+}
+
+function outdated({ name }: PlaceOfBlobs): string {
+  return `the records that these were moved from were used again since, with the blobs of ${name}: what was pushed meanwhile is not here. Empty these records, and run keelson migrate again`
 }
 
 function empty({ ofBlobs }: Places): string {

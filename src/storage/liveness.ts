@@ -13,9 +13,16 @@ export interface Liveness {
   problem(owner: string): string | undefined
 }
 
+// Asked once: where /proc cannot be read at a bad moment a process must not get another name, and each request
+// asks for it.
+let own: string | undefined
+
 /** Where all processes of a store run on one host: its own table of processes tells. */
 export const oneHost: Liveness = {
-  owner: processIdentity,
+  owner: () => {
+    own ??= processIdentity()
+    return own
+  },
   isAlive: isProcessAlive,
   canTell: canTellLife,
   problem: () => undefined,

@@ -8,7 +8,12 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Config } from '../../src/config/schema.ts'
 import { digestOfBytes } from '../../src/oci/digest.ts'
-import { pairAnew, pairingProblem, requirePaired } from '../../src/runtime/pairing.ts'
+import {
+  pairAnew,
+  pairingProblem,
+  requireFreeBlobs,
+  requirePaired,
+} from '../../src/runtime/pairing.ts'
 import { dataKey } from '../../src/storage/blob/keys.ts'
 import { StorageError } from '../../src/storage/error.ts'
 import { MemoryMetadataStore } from '../../src/storage/metadata/memory/store.ts'
@@ -158,9 +163,12 @@ test('moved records take the blobs over at their first start, and the old ones a
     const open = async (): Promise<void> => (await requirePaired(next, metadata))()
     await pairAnew(next, metadata, { isMoved: true })
     assert.equal(await pairingProblem(next), undefined)
-    // Until then the old ones are good.
+    // Until then the old ones are good, but what was moved is out of date once they are used.
     await start()
     assert.equal(await idIn(ofBlobs), old)
+    await assert.rejects(open(), /moved from were used again since/)
+    assert.equal(await idIn(ofBlobs), old)
+    await pairAnew(next, metadata, { isMoved: true })
     // Cut short between the two.
     const said = await idIn(join(path, 'blob-store-id'))
     const id = said.split(' ')[1] ?? ''
@@ -179,6 +187,17 @@ test('moved records take the blobs over at their first start, and the old ones a
     await assert.rejects(open(), /other records/)
     await rm(ofBlobs)
     await assert.rejects(open(), /is not the blob store of these records/)
+  }))
+
+test('blobs with an id are no place for records that do not know it', () =>
+  withPlaces(async ({ start, config, metadata, ofBlobs, ofRecords }) => {
+    await requireFreeBlobs(config, metadata)
+    await start()
+    await requireFreeBlobs(config, metadata)
+    await writeFile(ofRecords, `pending ${await idIn(ofBlobs)}\n`)
+    await requireFreeBlobs(config, metadata)
+    await rm(ofRecords)
+    await assert.rejects(requireFreeBlobs(config, metadata), /is the blob store of other records/)
   }))
 
 test('an id that cannot be read is no id that is absent', () =>

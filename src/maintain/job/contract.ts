@@ -26,6 +26,8 @@ export interface JobReport {
   readonly summary: readonly string[]
   /** The same, and more, for programs; JSON. */
   readonly details: Readonly<Record<string, unknown>>
+  /** Where it was stopped too late: it has done all that it was to do. */
+  readonly isFinal?: true
   /** How the store is after it, for metrics; those of the last run that told count. */
   readonly figures?: Readonly<Record<string, number>>
 }

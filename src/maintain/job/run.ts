@@ -117,7 +117,7 @@ export class Run {
     const resumes = this.#resumed() !== undefined
     try {
       const report = await this.#options.prepared.run(this.#context())
-      if (signal.aborted) return this.#cut(report)
+      if (signal.aborted && report.isFinal !== true) return this.#cut(report)
       return { outcome: report.ok ? 'ok' : 'problems', report }
     } catch (error) {
       if (signal.aborted && isAbort(error)) return this.#cut(undefined)

@@ -46,6 +46,7 @@ export type Started =
 
 /** What they take away depends on how old it is. */
 const timedKinds: ReadonlySet<JobKind> = new Set<JobKind>(['gc', 'prune'])
+const changingKinds: ReadonlySet<JobKind> = new Set<JobKind>(['gc', 'import', 'prune', 'scrub'])
 // An owner whose life cannot be seen writes the record every two seconds.
 const silentMsMax = 120_000
 // Past that the stores are closed under the job: its record tells that it was cut.
@@ -131,6 +132,10 @@ export class JobRunner {
     const { guard, parts } = this.#options
     const { liveness, metadata, now, randomUuid, shared } = parts
     if (this.#runs.has(kind)) return this.#held(kind)
+    // They move files before they record it.
+    if (changingKinds.has(kind) && metadata.isFrozen?.() === true) {
+      return { kind: 'refused', error: 'the store is read-only while, and after, it is migrated' }
+    }
     if (shared) metadata.refresh()
     const before = await metadata.readJob(kind)
     const isTimed = timedKinds.has(kind) && !prepared.isUntimed

@@ -31,7 +31,7 @@ export function createMigrateJob(stores: () => MigrationStores): Job<MigrateInpu
       requireKinds('--from', input.fromKinds, kinds)
       if (context.shared) {
         throw new MigrateError(
-          'several processes may write to this store: stop them all, set storage.sharing = "exclusive", and run this where none serves',
+          'several processes may write to this store: stop them all, and run this where none serves',
         )
       }
       await requireIdle(context)
@@ -127,6 +127,8 @@ async function migrate(
   const thaw = await metadata.freeze()
   let isDone = false
   try {
+    // One may have begun since it was asked first.
+    await requireIdle(context)
     // The blobs of another place are in the tree of nobody else.
     const adoption = target.blobs === undefined ? await metadata.readAdoption() : undefined
     await target.records.begin(id, adoption)
@@ -136,12 +138,17 @@ async function migrate(
     const rows = await compareRows(metadata.openDump(), target.openDump(), context)
     if (rows.problem !== undefined) throw new MigrateError(rows.problem)
     const uploads = await countUploads(context)
+    context.signal.throwIfAborted()
     await target.pair()
-    const usageFaults = await target.records.end({})
+    const usageFaults = await target.records.end({}).catch(async (error: unknown) => {
+      isDone = await mayBeOpened(target)
+      throw isDone ? endedPerhaps(error) : error
+    })
     isDone = true
     const { repositories, manifests, tags } = rows.counts
     return {
       ok: true,
+      isFinal: true,
       summary: [
         `moved from ${from} to ${target.kinds}: ${counted(repositories, 'repository', 'repositories')}, ${counted(manifests, 'manifest')}, ${counted(tags, 'tag')}, ${counted(blobs.count, 'blob')} (${roughSize(blobs.bytes)}; ${blobs.copied} copied)`,
         `both stores hold the same ${counted(rows.records, 'record')} and ${counted(rows.bodies, 'manifest')}: SHA-256 ${rows.digest}`,
@@ -159,6 +166,22 @@ async function migrate(
     // After a success pushes would be lost with the source.
     if (!isDone) thaw()
   }
+}
+
+// The answer to the last write may be lost, or come after it was given up.
+async function mayBeOpened({ records }: MigrationTarget): Promise<boolean> {
+  try {
+    return (await records.readState()).kind !== 'begun'
+  } catch {
+    return true
+  }
+}
+
+function endedPerhaps(cause: unknown): MigrateError {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return new MigrateError(
+    `the last write to the target failed (${message}), and may be done all the same: this server stays read-only till it is restarted. Restart it with the old configuration and empty the target, or, where keelson check-config and a look at the target say that it is whole, with the new one`,
+  )
 }
 
 function damagedReport(blobs: Awaited<ReturnType<typeof moveBlobs>>): JobReport {

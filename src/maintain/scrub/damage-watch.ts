@@ -44,6 +44,8 @@ export class DamageWatch {
     const lookedAt = this.#looked.get(digest)
     const now = this.#options.elapsed()
     const isRecent = lookedAt !== undefined && now - lookedAt < restMs
+    // It could not be recorded, and the next scrub finds it.
+    if (this.#options.parts.metadata.isFrozen?.() === true) return
     if (isRecent || this.#waiting.size >= waitingMax || this.#abort.signal.aborted) return
     this.#waiting.add(digest)
     this.#running ??= this.#run().finally(() => {

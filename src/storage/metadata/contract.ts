@@ -112,6 +112,8 @@ export interface Page<After> {
  * Contract: test/contract/metadata-store.ts.
  */
 export interface MetadataStore extends UsageStore {
+  /** True while its writes are refused: what it does not name may belong to records that it was moved to. */
+  isFrozen?(): boolean
   // Reads.
   readTag(repository: RepositoryName, tag: Tag): MaybePromise<Digest | undefined>
   readManifest(repository: RepositoryName, digest: Digest): MaybePromise<StoredManifest | undefined>

@@ -35,6 +35,35 @@ describe('a run that was cut', () => {
     assert.deepEqual(resumed, [undefined, { at: 1 }, { at: 2 }])
   })
 
+  test('is not what was stopped after it had done all', async () => {
+    const job = new ScriptedJob()
+    const host = new Host(job)
+    job.run = async (context) => {
+      await untilStopped(context).catch(() => undefined)
+      return { ...fine, isFinal: true }
+    }
+    const one = host.process('one')
+    const run = await started(one)
+    await settled()
+    assert.ok(one.runner.stop('gc'))
+    assert.equal((await run.done).outcome, 'ok')
+  })
+
+  test('is not what is refused while the store takes no writes', async () => {
+    const jobs = (['gc', 'scrub', 'backup'] as const).map((kind) => new ScriptedJob(kind))
+    const host = new Host(...jobs)
+    const { runner } = host.process('one')
+    const thaw = await host.metadata.freeze()
+    for (const kind of ['gc', 'scrub'] as const) {
+      const answer = await runner.start(kind, {})
+      assert.ok(answer.kind === 'refused', kind)
+      assert.match(answer.error, /the store is read-only while, and after, it is migrated/)
+    }
+    assert.equal((await runner.start('backup', {})).kind, 'started')
+    thaw()
+    assert.equal((await runner.start('gc', {})).kind, 'started')
+  })
+
   test('is not what a living process does that is silent for long', async () => {
     const job = new ScriptedJob()
     const host = new Host(job)

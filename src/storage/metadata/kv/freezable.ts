@@ -23,6 +23,10 @@ export class FreezableStore implements KeyValueStore {
     this.reader = store.reader
   }
 
+  get isFrozen(): boolean {
+    return this.#freezes > 0
+  }
+
   /**
    * From when it resolves nothing is changed but the rows of this process itself: its lock, its jobs, its probes.
    * Any other change rejects with StorageError 'frozen', also one that waits for its turn already. What it

@@ -54,6 +54,10 @@ export class KeyValueMaintenanceStore
     return this.#freezable.freeze()
   }
 
+  isFrozen(): boolean {
+    return this.#freezable.isFrozen
+  }
+
   openDump({ onCorrupt }: PassesOver = {}): Dump {
     return new SnapshotDump(this.store.snapshot(), onCorrupt)
   }

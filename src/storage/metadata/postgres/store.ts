@@ -192,6 +192,10 @@ export class PostgresMetadataStore implements MaintenanceStore, TokenStore, Node
     return this.#records.openDump(over)
   }
 
+  isFrozen(): boolean {
+    return this.#records.isFrozen()
+  }
+
   freeze(): Promise<() => void> {
     return this.#records.freeze()
   }
