@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Dice, randomFrom } from '../support/dice.ts'
-import { RegistryClient } from '../support/registry-client.ts'
+import { assertStatus, RegistryClient } from '../support/registry-client.ts'
 import { type Server, startServer } from '../support/server.ts'
 import { Actor } from './actor.ts'
 import { audit, resume } from './audit.ts'
@@ -64,7 +64,10 @@ export class Lane {
     await this.#load()
     for (const { name } of this.#model.outstanding) hits.set(name, (hits.get(name) ?? 0) + 1)
     // Who has survived must get along alone, before a new process repairs anything.
-    if (this.#serving.length > 0) await this.#check()
+    if (this.#serving.length > 0) {
+      await this.#write()
+      await this.#check()
+    }
     await this.start()
     await this.#check()
   }
@@ -136,6 +139,16 @@ export class Lane {
       const around = { model: this.#model, dice, client, doomed, mayBreak, onEvent }
       return new Actor(`own/actor-${i}`, around)
     })
+  }
+
+  /**
+   * A commit that nobody was told of may be on the disk, and not counted yet, when its process is killed. The
+   * next write of anybody counts it: until then the others show what was before it, and may.
+   */
+  async #write(): Promise<void> {
+    const { client } = this.#any()
+    const session = await client.startUpload('own/probe')
+    assertStatus(await client.delete(session), 204, 'the end of a session')
   }
 
   async #check(): Promise<void> {
