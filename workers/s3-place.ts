@@ -26,13 +26,17 @@ export class S3Place {
   }
 
   /** To add bytes after the first `offset`. Errors: IngestFailure 'corrupt' where they are fewer. */
-  async open(folder: string, terms: S3PlaceTerms, offset: number): Promise<StagedBytes> {
+  async open(
+    folder: string,
+    terms: S3PlaceTerms,
+    { offset, fence }: { readonly offset: number; readonly fence: number },
+  ): Promise<StagedBytes> {
     const { bucket, budget } = this.#held(terms)
     // A body from the first byte on need not wait for it: nothing that it finds is in its way.
     const listed = piecesUpTo(bucket, folder, offset)
     const pieces = offset === 0 ? undefined : await guarded(listed)
     const { partBytes } = terms.limits
-    const writer = new S3Writer({ bucket, budget, folder, offset, partBytes }, listed)
+    const writer = new S3Writer({ bucket, budget, folder, offset, fence, partBytes }, listed)
     return new S3Staged(new StagedReader(bucket, stagedSegments(pieces ?? [])), writer)
   }
 
@@ -115,13 +119,13 @@ async function segmentsOf(
   key: string,
   length: number,
 ): Promise<readonly Segment[]> {
-  if (key.endsWith('/')) return stagedSegments(await piecesUpTo(bucket, key, length))
+  if (key.endsWith('/')) return stagedSegments(await piecesUpTo(bucket, key, length), length)
   const object = await lookAt(bucket, key)
   const size = object?.size ?? 0
   if (object === undefined || size < length) {
     throw new IngestFailure('corrupt', `${size} of ${length} bytes are there`)
   }
-  return [{ piece: { ...object, body: 1, start: 0 }, start: 0, end: size }]
+  return [{ piece: { ...object, fence: 0, start: 0 }, start: 0, end: size }]
 }
 
 async function guarded<Value>(call: Promise<Value>): Promise<Value> {

@@ -3,7 +3,7 @@
 import { crc32 } from 'node:zlib'
 import type { S3Bucket } from '../src/s3/client.ts'
 import { putObject } from '../src/s3/objects.ts'
-import { nextBody, type Piece, pieceName, stagedBytes } from '../src/s3/pieces.ts'
+import { type Piece, pieceName, stagedBytes } from '../src/s3/pieces.ts'
 import { listPieces } from '../src/s3/staged-reader.ts'
 import type { PartBudget, PartHolder } from './part-budget.ts'
 import { IngestFailure } from './staged-file.ts'
@@ -25,6 +25,8 @@ export interface WriterPlace {
   readonly folder: string
   /** Committed bytes. */
   readonly offset: number
+  /** Of the body: later ones have a higher one. */
+  readonly fence: number
   readonly partBytes: number
 }
 
@@ -34,16 +36,12 @@ export class S3Writer implements PartHolder {
   /** What the upload had when this body began. Rejects where it has fewer bytes than were committed. */
   readonly #pieces: Promise<readonly Piece[]>
   readonly #sending = new Set<Promise<void>>()
-  readonly #now: () => number
   #hasSent = false
-  #number: number | undefined
   #part: Part | undefined
   #failure: { readonly error: unknown } | undefined
 
-  /** `now`: milliseconds since 1970. */
-  constructor(place: WriterPlace, pieces: Promise<readonly Piece[]>, now: () => number = Date.now) {
+  constructor(place: WriterPlace, pieces: Promise<readonly Piece[]>) {
     this.#place = place
-    this.#now = now
     this.#pieces = pieces
     // Told by the first use of it.
     pieces.catch(() => undefined)
@@ -79,11 +77,10 @@ export class S3Writer implements PartHolder {
     await this.#settle()
     this.#throwFailure()
     if (this.#hasSent) return
-    const { offset, folder, bucket } = this.#place
-    const pieces = await this.#pieces
+    const { offset, fence, folder, bucket } = this.#place
     // An empty piece: it says that the bytes end here.
-    if (stagedBytes(pieces) === offset) return
-    const key = `${folder}${pieceName(this.#body(pieces), offset, 0)}`
+    if (stagedBytes(await this.#pieces) === offset) return
+    const key = `${folder}${pieceName(fence, offset, 0)}`
     await putObject(bucket, key, new Uint8Array(0))
   }
 
@@ -144,18 +141,14 @@ export class S3Writer implements PartHolder {
   }
 
   async #put(part: Part): Promise<void> {
-    const { bucket, folder } = this.#place
+    const { bucket, fence, folder } = this.#place
+    // Where fewer are there than were committed, none are added.
+    await this.#pieces
     const bytes = Buffer.from(part.bytes.buffer, 0, part.filled)
     const sum = crc32(bytes)
-    const key = `${folder}${pieceName(this.#body(await this.#pieces), part.start, sum)}`
+    const key = `${folder}${pieceName(fence, part.start, sum)}`
     this.#hasSent = true
     await putObject(bucket, key, bytes, { crc32: sum, signal: this.#stopping.signal })
-  }
-
-  // The time tells this body from an earlier one of which nothing has arrived yet.
-  #body(pieces: readonly Piece[]): number {
-    this.#number ??= Math.max(nextBody(pieces), this.#now())
-    return this.#number
   }
 
   async #settle(): Promise<void> {

@@ -4,7 +4,9 @@ import type { S3Attempt } from '../src/s3/contract.ts'
 import type { S3Place } from './s3-place.ts'
 import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
 import { openContinued, openFresh, openWhole } from './staged-file.ts'
-import type { StagedPlace } from './tasks.ts'
+import type { BodyPlan, StagedPlace } from './tasks.ts'
+
+type BodyPlace = Pick<BodyPlan, 'path' | 's3' | 'fence'>
 
 /** Those of one thread. */
 export class StagedPlaces {
@@ -18,14 +20,15 @@ export class StagedPlaces {
   }
 
   /** Open for the first byte on. */
-  async fresh({ path, s3 }: StagedPlace): Promise<StagedBytes> {
-    return s3 === undefined ? openFresh(path) : (await this.#bucket()).open(path, s3, 0)
+  async fresh({ path, s3, fence }: BodyPlace): Promise<StagedBytes> {
+    if (s3 === undefined) return openFresh(path)
+    return (await this.#bucket()).open(path, s3, { offset: 0, fence })
   }
 
   /** Open to append after the first `offset` bytes, and cut off what follows them. */
-  async continued({ path, s3 }: StagedPlace, offset: number): Promise<ContinuedBytes> {
+  async continued({ path, s3, fence }: BodyPlace, offset: number): Promise<ContinuedBytes> {
     if (s3 === undefined) return openContinued(path, offset)
-    return { file: await (await this.#bucket()).open(path, s3, offset) }
+    return { file: await (await this.#bucket()).open(path, s3, { offset, fence }) }
   }
 
   /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */

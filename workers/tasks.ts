@@ -31,6 +31,8 @@ export interface S3PlaceTerms {
 }
 
 export interface BodyPlan extends StagedPlace {
+  /** Higher than that of every earlier body of the upload. */
+  readonly fence: number
   /** Committed bytes to keep; what is staged after them is cut off first. In bytes. */
   readonly offset: number
   readonly algorithm: DigestAlgorithm

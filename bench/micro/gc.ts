@@ -160,6 +160,7 @@ function contextOf(
     ...{ changing: (write) => write(), forgetBytes: () => undefined, resumed: undefined },
     ...{ progress: () => undefined, checkpoint: async () => undefined, record: () => undefined },
     signal: new AbortController().signal,
+    requireHeld: () => undefined,
     // As the pace of a server does between two pieces of work.
     pace: () => setImmediate(),
     ingest: undefined as unknown as JobContext['ingest'],

@@ -212,7 +212,7 @@ export class RunningIngestPool implements IngestPool {
   }
 
   #sessionFor(plan: IngestPlan): (events: SessionEvents) => IngestSession {
-    const { target, offset, algorithm, digest, hash, keepsHasher = false } = plan
+    const { target, offset, algorithm, digest, hash, keepsHasher = false, fence = 0 } = plan
     const { durability } = this.#options
     if (target.kind === 'memory') {
       const memory = this.#memory()
@@ -227,6 +227,7 @@ export class RunningIngestPool implements IngestPool {
     this.#channel()
     const bodyPlan: BodyPlan = {
       ...place,
+      fence,
       offset,
       algorithm,
       ...(digest === undefined ? {} : { keptHex: digestHex(digest) }),

@@ -53,7 +53,8 @@ async function append(
       offset: received.offset,
       digest: received.digest,
       ...(received.hashState === undefined ? {} : { hashState: received.hashState }),
-      synced: false,
+      // What hosts share does not end with one of them.
+      synced: registry.blobs.spansHosts === true,
       bootId: registry.bootId,
       nowMs: registry.now(),
       release: registry.shared,

@@ -97,6 +97,7 @@ export async function receiveBody(
   const { diskRoom } = registry
   const plan: IngestPlan = {
     target: registry.blobs.staging(record.id),
+    fence: record.fence,
     offset: record.offset,
     algorithm: record.algorithm,
     ...(record.digest !== undefined && isTrusted(record, registry) && { digest: record.digest }),

@@ -77,6 +77,7 @@ export async function openAdmin(
       },
       reload: generations.figures,
       audit: audit.figures(),
+      nodes: stores.liveness.list?.(),
       disks: stores.reserve.disks.figures,
     }),
   }

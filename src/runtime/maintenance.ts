@@ -8,7 +8,7 @@ import { type GcCallsSource, gcCalls, gcRoutes } from '../maintain/gc/calls.ts'
 import { createGcJob } from '../maintain/gc/job.ts'
 import { JobsAdmin } from '../maintain/job/admin.ts'
 import { type AnyJob, anyJob } from '../maintain/job/any-job.ts'
-import { systemJobClock } from '../maintain/job/clock.ts'
+import { type JobClock, systemJobClock } from '../maintain/job/clock.ts'
 import { ClockGuard } from '../maintain/job/clock-guard.ts'
 import type { JobParts } from '../maintain/job/contract.ts'
 import { JobRunner } from '../maintain/job/runner.ts'
@@ -25,6 +25,10 @@ import { migrateJob } from './migrate.ts'
 import { importJob } from './peers.ts'
 import { openRetention, type Retention } from './retention.ts'
 import { openDamageWatch, scrubJob } from './scrub.ts'
+
+// Blobs whose removal was cut short, looked at; and again after so long.
+const unfinishedMax = 64
+const unfinishedEveryMs = 60_000
 
 /** What maintenance stands on, in a server and without one. */
 export interface MaintenanceHost {
@@ -136,7 +140,7 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
       audit.maintenance({ job, run, deed: end === undefined ? 'begin' : 'end', reason })
     },
   })
-  if (isScheduled) void finishDestroying(runner, parts)
+  const finishing = isScheduled ? finishDestroying(runner, parts, clock) : undefined
   const every = (): ReturnType<typeof everyOf> => everyOf(config(), runner.kinds)
   const scheduler = isScheduled
     ? new JobScheduler({
@@ -167,6 +171,7 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
     },
     stopAll: () => runner.stopAll(),
     close: async () => {
+      finishing?.cancel()
       await scheduler?.close()
       await Promise.all([runner.close(), damage.close()])
     },
@@ -174,14 +179,28 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
 }
 
 // Nobody can push a blob with whose destruction a run had begun when it was killed, until that is finished:
-// this is due at once, also where garbage is collected by hand alone.
-async function finishDestroying(runner: JobRunner, { log, metadata }: JobParts): Promise<void> {
-  try {
-    const [left] = await metadata.listDestroying(1, { onCorrupt: () => undefined })
-    if (left !== undefined) await runner.start('gc', { onlyUnfinished: true })
-  } catch (error) {
-    log.warn({ err: error }, 'maintenance: what a killed run had begun to destroy is not finished')
+// this is due at once, or as soon as what it had sent can happen no more, also where garbage is collected by hand alone.
+function finishDestroying(
+  runner: JobRunner,
+  { blobs, log, metadata, now }: JobParts,
+  clock: JobClock,
+): { readonly cancel: () => void } {
+  const { removalsLateMs = 0 } = blobs
+  let cancel = (): void => {}
+  const look = async (): Promise<void> => {
+    try {
+      const left = await metadata.listDestroying(unfinishedMax, { onCorrupt: () => undefined })
+      if (left.length === 0) return
+      const isDue = left.some(({ beganAtMs = 0 }) => beganAtMs + removalsLateMs <= now())
+      if (isDue) await runner.start('gc', { onlyUnfinished: true })
+    } catch (error) {
+      const text = 'maintenance: what a killed run had begun to destroy is not finished'
+      log.warn({ err: error }, text)
+    }
+    if (removalsLateMs > 0) cancel = clock.after(unfinishedEveryMs, () => void look())
   }
+  void look()
+  return { cancel: () => cancel() }
 }
 
 /** In ms; 0: never. */

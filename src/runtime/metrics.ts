@@ -104,6 +104,7 @@ function machineSources(foundation: Foundation): MachineSources {
     ],
     lmdb: () => (metadata instanceof LmdbMetadataStore ? metadata.figures() : undefined),
     postgres: () => (metadata instanceof PostgresMetadataStore ? metadata.figures() : undefined),
+    nodes: () => stores.liveness.list?.().filter(({ ended }) => !ended).length,
     s3: () => stores.s3,
     disks: () => stores.reserve.disks.figures,
   }

@@ -29,6 +29,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** What an attempt may take longer than others, for the bytes that it moves. */
   readonly extraMs?: number
+  /** In place of that of the connection. */
+  readonly attemptsMax?: number
 }
 
 interface AttemptOptions {
@@ -82,9 +84,9 @@ export class S3Bucket {
   async call<Output>(
     operation: string,
     send: Send<Output>,
-    { signal, extraMs = 0 }: CallOptions = {},
+    { signal, extraMs = 0, attemptsMax = this.connection.attemptsMax }: CallOptions = {},
   ): Promise<Output> {
-    const { attemptsMax, attemptTimeoutMs } = this.connection
+    const { attemptTimeoutMs } = this.connection
     const timeoutMs = attemptTimeoutMs + extraMs
     for (let attempt = 1; ; attempt++) {
       try {

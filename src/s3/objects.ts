@@ -12,6 +12,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
+  type S3Client,
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
@@ -73,12 +74,40 @@ export async function putObject(
   )
 }
 
-/** Idempotent. */
-export async function deleteObject(bucket: S3Bucket, key: string): Promise<void> {
+/**
+ * Idempotent. `onSigned` is called once the request has its date and signature, before it is sent; where it throws it is
+ * not. Errors: also what `onSigned` throws.
+ */
+export async function deleteObject(
+  bucket: S3Bucket,
+  key: string,
+  how: { readonly attemptsMax?: number; readonly onSigned?: () => void } = {},
+): Promise<void> {
   const { bucket: Bucket } = bucket.connection
-  await bucket.call('DeleteObject', (client, abortSignal) =>
-    client.send(new DeleteObjectCommand({ Bucket, Key: key }), { abortSignal }),
-  )
+  const { attemptsMax, onSigned } = how
+  let refusal: { readonly error: unknown } | undefined
+  const send = (client: S3Client, abortSignal: AbortSignal): Promise<unknown> => {
+    const command = new DeleteObjectCommand({ Bucket, Key: key })
+    // Signing is the end of the step before.
+    command.middlewareStack.add(
+      (next) => (request) => {
+        try {
+          onSigned?.()
+        } catch (error) {
+          refusal = { error }
+          throw error
+        }
+        return next(request)
+      },
+      { step: 'deserialize', name: 'onSigned', priority: 'low' },
+    )
+    return client.send(command, { abortSignal })
+  }
+  try {
+    await bucket.call('DeleteObject', send, attemptsMax === undefined ? {} : { attemptsMax })
+  } catch (error) {
+    throw refusal === undefined ? error : refusal.error
+  }
 }
 
 /** A small object whole; undefined where there is none. Errors: also where it is longer than `bytesMax`. */

@@ -1,18 +1,20 @@
 // Staged bytes in a bucket: each upload is a folder of objects, pieces of it that never change.
 //
-//   _keelson/uploads/<upload id>/<body>-<start>-<crc32>
+//   _keelson/uploads/<upload id>/<fence>-<start>-<crc32>
 //
-// A body is a request, or an attempt at one, that adds bytes; a later one has a higher number. A piece covers the bytes from
-// its start on. Whatever a later body has from its first byte on takes the place of what earlier ones left there, so
-// that bytes after the committed offset never have to be removed before others follow, and a write
-// that arrives late, from a body that was given up, changes nothing.
+// A body is a request, or an attempt at one, that adds bytes. It has the fence that the session's record got when it
+// was claimed for it: a later one has a higher one, on whatever host. A piece covers the bytes from its start on.
+// Whatever a later body has from its first byte on takes the place of what earlier ones left there, so
+// that bytes after the committed offset never have to be removed before others follow. A body that was given up
+// changes nothing, whenever its writes arrive: it began at an offset that was committed, so it is hidden by the
+// first body that commits after it, and what it has behind the last commit is not looked at.
 
 import type { S3Object } from './contract.ts'
 
 /** Of one object of an upload. */
 export interface Piece extends S3Object {
-  /** From 1. */
-  readonly body: number
+  /** Of its body. */
+  readonly fence: number
   /** Position of its first byte in the upload. */
   readonly start: number
   /** Of its bytes, as 8 hex digits; absent for an object that is none of ours. */
@@ -29,27 +31,28 @@ export interface Segment {
 
 const name = /^([0-9a-f]{12})-([0-9a-f]{12})-([0-9a-f]{8})$/
 
-export function pieceName(body: number, start: number, crc32: number): string {
-  return `${hex(body, 12)}-${hex(start, 12)}-${hex(crc32, 8)}`
+export function pieceName(fence: number, start: number, crc32: number): string {
+  return `${hex(fence, 12)}-${hex(start, 12)}-${hex(crc32, 8)}`
 }
 
 /** Undefined for an object that is no piece. `folder` ends in a slash. */
 export function parsePiece(folder: string, object: S3Object): Piece | undefined {
-  const [, body, start, crc32] = name.exec(object.key.slice(folder.length)) ?? []
-  if (body === undefined || start === undefined || crc32 === undefined) return undefined
-  return { ...object, body: Number.parseInt(body, 16), start: Number.parseInt(start, 16), crc32 }
+  const [, fence, start, crc32] = name.exec(object.key.slice(folder.length)) ?? []
+  if (fence === undefined || start === undefined || crc32 === undefined) return undefined
+  return { ...object, fence: Number.parseInt(fence, 16), start: Number.parseInt(start, 16), crc32 }
 }
 
-/** The body after all of these. */
-export function nextBody(pieces: readonly Piece[]): number {
-  return 1 + Math.max(0, ...pieces.map(({ body }) => body))
-}
-
-/** What is staged from the first byte on without a gap, in order; segments are not empty. */
-export function stagedSegments(pieces: readonly Piece[]): readonly Segment[] {
+/**
+ * What is staged from the first byte on without a gap, in order, and no more than the first `length` bytes; segments
+ * are not empty.
+ */
+export function stagedSegments(
+  pieces: readonly Piece[],
+  length: number = Number.POSITIVE_INFINITY,
+): readonly Segment[] {
   const found: Segment[] = []
   // Where the bodies begin that came later than the one that is looked at.
-  let limit = Number.POSITIVE_INFINITY
+  let limit = length
   for (const body of bodiesOf(pieces)) {
     for (const piece of body) {
       const end = Math.min(limit, piece.start + piece.size)
@@ -77,7 +80,7 @@ export function stagedBytes(pieces: readonly Piece[]): number | undefined {
 /** The last body first. */
 function bodiesOf(pieces: readonly Piece[]): readonly (readonly Piece[])[] {
   const bodies = new Map<number, Piece[]>()
-  for (const piece of pieces) bodies.set(piece.body, [...(bodies.get(piece.body) ?? []), piece])
+  for (const piece of pieces) bodies.set(piece.fence, [...(bodies.get(piece.fence) ?? []), piece])
   return [...bodies].sort(([a], [b]) => b - a).map(([, each]) => each)
 }
 

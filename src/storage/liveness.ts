@@ -11,6 +11,8 @@ export interface Liveness {
   canTell(owner: string): boolean
   /** For people: why nothing must be destroyed any more in the name of `owner`, which was ours; undefined: it may. */
   problem(owner: string): string | undefined
+  /** The servers that share the store, those that live first; absent where all of them run here. */
+  list?(): readonly NodeInfo[]
 }
 
 // Asked once: where /proc cannot be read at a bad moment a process must not get another name, and each request

@@ -36,6 +36,8 @@ export interface MachineSources {
   readonly lmdb: () => LmdbFigures | undefined
   /** Undefined where metadata is elsewhere. */
   readonly postgres: () => PostgresFigures | undefined
+  /** Undefined where servers of other hosts cannot share the store. */
+  readonly nodes: () => number | undefined
   /** Undefined where blobs are not in a bucket. */
   readonly s3: () => S3Counts | undefined
   readonly disks: () => ReserveReading
@@ -49,7 +51,7 @@ export class MachineMetrics implements MetricPart {
   }
 
   register(registry: Registry): void {
-    const { ingest, bodies, credentials, caches, lmdb, postgres, s3, disks } = this.#sources
+    const { ingest, bodies, credentials, caches, lmdb, postgres, nodes, s3, disks } = this.#sources
     bodyMetrics(registry, ingest)
     wholeBodyMetrics(registry, bodies)
     registerThreadMetrics(registry, () => {
@@ -60,7 +62,7 @@ export class MachineMetrics implements MetricPart {
     queueMetrics(registry, credentials)
     cacheMetrics(registry, caches)
     lmdbMetrics(registry, lmdb)
-    registerPostgresMetrics(registry, postgres)
+    registerPostgresMetrics(registry, postgres, nodes)
     registerS3Metrics(registry, s3)
     registerDiskMetrics(registry, disks)
   }

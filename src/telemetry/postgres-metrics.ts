@@ -29,7 +29,15 @@ export function newPostgresCounts(): PostgresCounts {
 export function registerPostgresMetrics(
   registry: Registry,
   read: () => PostgresFigures | undefined,
+  /** Undefined where servers of other hosts cannot share the store. */
+  nodes: () => number | undefined,
 ): void {
+  gauge(registry, {
+    name: 'keelson_nodes',
+    help: 'Servers that share the store and hold a lease, this one among them',
+    aggregator: 'max',
+    read: single(nodes),
+  })
   for (const [name, help, value] of [
     ['connections', 'Connections to PostgreSQL', 'connections'],
     ['connections_idle', 'Those of them that nobody uses', 'connectionsIdle'],

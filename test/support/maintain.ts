@@ -182,6 +182,7 @@ export class MaintainScene {
         await life.perform('job', async () => undefined)
         signal?.throwIfAborted()
       },
+      requireHeld: () => undefined,
       resumed,
       checkpoint: async (value) => {
         const text = JSON.stringify(value)
@@ -199,7 +200,7 @@ export class MaintainScene {
 
   jobParts(): Omit<
     JobContext,
-    'run' | 'signal' | 'progress' | 'pace' | 'resumed' | 'checkpoint' | 'record'
+    'run' | 'signal' | 'progress' | 'pace' | 'requireHeld' | 'resumed' | 'checkpoint' | 'record'
   > {
     const { registry, metadata, blobs } = this
     return {

@@ -2,13 +2,15 @@
 //
 // Method: a record says that the blob is being destroyed, and only then its bytes go; after them the record.
 // So whoever brings the blob again meanwhile finds either the old state, or that it has to wait a moment,
-// and a run that is killed in between leaves a record that says what is to be finished.
+// and a run that is killed in between leaves a record that says what is to be finished. Where a removal may happen
+// long after it was sent, what failed, or was cut short, is not begun with anew before that time is over: the blob
+// could be there again.
 
 import type { Digest } from '../../oci/digest.ts'
 import { StorageError } from '../../storage/error.ts'
-import type { Dropped } from '../../storage/metadata/garbage.ts'
+import type { Destroying, Dropped } from '../../storage/metadata/garbage.ts'
 import type { RecordAudit } from '../../storage/metadata/record-audit.ts'
-import { counted } from '../../telemetry/rough-units.ts'
+import { counted, roughDuration } from '../../telemetry/rough-units.ts'
 import { adoptionObstacle, backupObstacle } from './obstacle.ts'
 import type { GcRun } from './settings.ts'
 import { type Amount, isCorrupt, shownTime } from './tally.ts'
@@ -41,7 +43,7 @@ export async function finishDestroying(run: GcRun): Promise<void> {
     })
     if (doomed.length === 0) break
     await context.pace({ items: doomed.length, bytes: bytesOf(run, doomed) })
-    const lost = await unheld(run, doomed)
+    const lost = await begunAnew(run, await unheld(run, doomed))
     const ended = input.dryRun ? lost : await destroy(run, lost)
     tell(run, ended, tally.finished, 'a run that was cut short had begun with it')
     // Those that could not be removed are left to the next run.
@@ -51,16 +53,36 @@ export async function finishDestroying(run: GcRun): Promise<void> {
 }
 
 // In a sound store all of them are: what is in use, or was, is never taken for what was being destroyed.
-async function unheld(run: GcRun, doomed: readonly Doomed[]): Promise<readonly Doomed[]> {
+async function unheld(run: GcRun, doomed: readonly Destroying[]): Promise<readonly Destroying[]> {
   const { context, tally } = run
   const audit = context.metadata.openAudit()
-  const found: Doomed[] = []
+  const found: Destroying[] = []
   for (const each of doomed) {
     const why = await whyNot(audit, each.digest)
     if (why === undefined) found.push(each)
     else tally.fault(`${each.digest} is left`, `${why}; keelson scrub tells more`)
   }
   return found
+}
+
+async function begunAnew(
+  { context, input, tally }: GcRun,
+  doomed: readonly Destroying[],
+): Promise<readonly Doomed[]> {
+  const { blobs, metadata } = context
+  const { removalsLateMs } = blobs
+  if (removalsLateMs === undefined) return doomed
+  const dueBeforeMs = context.now() - removalsLateMs
+  const due = doomed.filter(({ beganAtMs = 0 }) => beganAtMs <= dueBeforeMs)
+  if (due.length < doomed.length) {
+    const wait = roughDuration(removalsLateMs)
+    tally.skip(
+      `${counted(doomed.length - due.length, 'blob')} whose removal was cut short wait ${wait} for it, since it may still happen`,
+    )
+  }
+  if (input.dryRun) return due
+  const digests = due.map(({ digest }) => digest)
+  return metadata.renewDestroy(digests, context.now())
 }
 
 async function whyNot(audit: RecordAudit, digest: Digest): Promise<string | undefined> {
@@ -128,7 +150,9 @@ export async function forgetManifests(run: GcRun): Promise<void> {
 async function begin(run: GcRun, dropped: readonly Dropped[]): Promise<readonly Doomed[]> {
   const { context, tally } = run
   const { onCorrupt } = tally
-  return destroy(run, await context.metadata.beginDestroy(dropped, { onCorrupt }))
+  const isLate = context.blobs.removalsLateMs !== undefined
+  const by = { onCorrupt, ...(isLate ? { beganAtMs: context.now() } : {}) }
+  return destroy(run, await context.metadata.beginDestroy(dropped, by))
 }
 
 // Answers those that are gone. It is not cut short: whoever pushes one of them would have to wait for the next run.
@@ -184,7 +208,10 @@ async function remove(run: GcRun, { digest }: Doomed): Promise<boolean> {
   const { context, settings, tally } = run
   await requireOurs(run)
   try {
-    await context.blobs.remove(digest, { overwrite: settings().overwrite, isSyncedLater: true })
+    await context.blobs.remove(digest, {
+      ...{ overwrite: settings().overwrite, isSyncedLater: true },
+      requireHeld: () => context.requireHeld(),
+    })
     return true
   } catch (error) {
     if (!(error instanceof StorageError)) throw error

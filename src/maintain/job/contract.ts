@@ -90,6 +90,8 @@ export interface JobContext extends JobParts {
    * Errors: AbortError when `signal` ends it; Error where the clock cannot be trusted.
    */
   pace(work: { readonly items: number; readonly bytes: number }): Promise<void>
+  /** At once, and without a look at any store. Errors: AbortError where another process may have taken the run over. */
+  requireHeld(): void
   /** Where an earlier run of the same input was cut short; undefined: at the start. */
   readonly resumed: unknown
   /** Remember where to go on. JSON of at most 64 KiB. */

@@ -171,6 +171,7 @@ export class Run {
         await pacer.wait(work)
         counts.did(this.kind, 'processed', work.items, work.bytes)
       },
+      requireHeld: () => this.#requireLease(),
       resumed: this.#resumed(),
       checkpoint: async (value) => {
         await this.#save({ checkpoint: sealCheckpoint(prepared.input, value) })

@@ -108,6 +108,7 @@ export class DamageWatch {
       ...parts,
       ...{ run: 'read', signal, resumed: undefined, record },
       progress: () => {},
+      requireHeld: () => {},
       checkpoint: async () => {},
       pace: async ({ bytes }) => {
         const { rateBytes } = settings()

@@ -245,6 +245,9 @@ async function putAside(run: ScrubRun, wrong: Wrong): Promise<Verdict> {
     return 'settled'
   }
   const size = record === undefined || record === 'unreadable' ? 0 : record.size
+  if (context.blobs.removalsLateMs !== undefined) {
+    return leaveInPlace(run, wrong, size)
+  }
   if (await run.isAdopted()) {
     // Its file stays where the other registry looks for it.
     await context.changing(() => run.audit.quarantineBlob(digest, () => false))
@@ -257,6 +260,20 @@ async function putAside(run: ScrubRun, wrong: Wrong): Promise<Verdict> {
   context.forgetBytes([digest])
   await quarantineRecord(run, digest)
   await tellLost(run, { kind, digest, size, reason: `${reason}; now ${place}` })
+  return 'settled'
+}
+
+/** A push replaces what lies there; a removal that came late could hit what was pushed. */
+async function leaveInPlace(run: ScrubRun, wrong: Wrong, size: number): Promise<Verdict> {
+  const { context } = run
+  const { digest, kind, reason, record } = wrong
+  if (record !== undefined && record !== 'unreadable' && record.state === 'quarantined') {
+    await judgeWaiting(run, digest, record, false)
+    return 'settled'
+  }
+  await context.changing(() => run.audit.quarantineBlob(digest, () => false))
+  context.forgetBytes([digest])
+  await tellLost(run, { kind, digest, size, reason: `${reason}; it stays where it is` })
   return 'settled'
 }
 

@@ -81,6 +81,11 @@ export interface BlobStore {
    * one has taken over never get among those of the other. Absent: no.
    */
   readonly spansHosts?: boolean
+  /**
+   * For so long a removal that got no answer may still happen, even when whoever sent it is gone. Units: ms; absent: no
+   * time at all.
+   */
+  readonly removalsLateMs?: number
   /** Open a blob for reading; undefined where there is none. */
   open(digest: Digest): Promise<BlobReader | undefined>
 
@@ -120,11 +125,16 @@ export interface BlobStore {
   /**
    * Remove a blob; with `overwrite` it is set aside for `eraseRemoved`, so that nobody who brings it again has
    * to wait. Durable, with `isSyncedLater` only once `syncRemoved` is; idempotent; answers whether there was one.
-   * Only for those whose record says that it is being destroyed.
+   * Only for those whose record says that it is being destroyed. `requireHeld` throws where another process may have
+   * taken that over: with `removalsLateMs` it is asked last of all.
    */
   remove(
     digest: Digest,
-    options?: { readonly overwrite: boolean; readonly isSyncedLater?: boolean },
+    options?: {
+      readonly overwrite: boolean
+      readonly isSyncedLater?: boolean
+      readonly requireHeld?: () => void
+    },
   ): Promise<boolean>
 
   /** Durable from here on: these were removed. Those that share a directory share its sync. */

@@ -79,6 +79,14 @@ export interface Removal {
   readonly run?: string
 }
 
+/** A blob whose bytes are about to go, or gone. Units: bytes, milliseconds since 1970. */
+export interface Destroying {
+  readonly digest: Digest
+  readonly size: number
+  /** When that was last begun with; absent where nobody has said. */
+  readonly beganAtMs?: number
+}
+
 /**
  * Every method looks again, in its own transaction, at what it was told: a record that has changed since
  * is left alone. Lists are oldest first. Contract: test/contract/metadata/garbage.ts.
@@ -119,20 +127,22 @@ export interface GarbageStore {
   /**
    * Durable. Condemned blobs among them become *destroying*: from here on no push can bring back the old
    * record, and `linkBlob` answers 'busy' until `endDestroy`. Answers those whose bytes are to go. Entries
-   * of a repository are only forgotten.
+   * of a repository are only forgotten. `beganAtMs` is remembered where it is given.
    * Errors: StorageError 'conflict' where the blobs lie in the tree of another registry (`readAdoption`).
    */
   beginDestroy(
     dropped: readonly Dropped[],
-    by?: PassesOver,
+    by?: PassesOver & { readonly beganAtMs?: number },
   ): Promise<{ digest: Digest; size: number }[]>
+  /** Durable. Those of them that are being destroyed still are begun with anew. Answers them. */
+  renewDestroy(digests: readonly Digest[], beganAtMs: number): Promise<Destroying[]>
   /** Durable. After their bytes are gone: the records go, too. */
   endDestroy(digests: readonly Digest[]): Promise<void>
   /** What a kill has left between the two, sorted by digest. */
   listDestroying(
     limit: number,
     options?: PassesOver & { readonly after?: Digest },
-  ): MaybePromise<{ digest: Digest; size: number }[]>
+  ): MaybePromise<Destroying[]>
 
   /** Of one repository, sorted by digest. */
   listManifests(

@@ -36,6 +36,8 @@ import { inLanes } from './turns.ts'
 
 const removalsAtOnce = 8
 const probeKey = '_keelson/probe'
+// A bucket refuses what was signed 15 minutes before (AWS "RequestTimeTooSkewed"), by its own clock.
+const removalsLateMs = 20 * 60 * 1000
 // Longer than any publish takes.
 const forgottenMs = 24 * 60 * 60 * 1000
 
@@ -55,6 +57,8 @@ export interface S3StoreOptions {
 }
 
 export class S3BlobStore implements BlobStore {
+  readonly spansHosts = true
+  readonly removalsLateMs: number = removalsLateMs
   readonly #bucket: S3Bucket
   readonly #root: string
   readonly #options: S3StoreOptions
@@ -127,12 +131,17 @@ export class S3BlobStore implements BlobStore {
     if (!replace && there !== undefined) return requireSize(digest, there, size)
     const folder = this.#folder(upload)
     const pieces = await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder))
-    if (stagedBytes(pieces) !== size) {
+    // More than that is what bodies that were given up have left, or send still.
+    if ((stagedBytes(pieces) ?? -1) < size) {
       if (there !== undefined) return requireSize(digest, there, size)
       throw new StorageError('conflict', `not ${size} bytes are staged for ${digest}`)
     }
     try {
-      await this.#putTogether(digest, stagedSegments(pieces), !(replace && there !== undefined))
+      await this.#putTogether(
+        digest,
+        stagedSegments(pieces, size),
+        !(replace && there !== undefined),
+      )
     } catch (cause) {
       // What is there then may still be what was to be replaced.
       if (replace) throw storageFault(`replace ${digest}`, cause)
@@ -149,11 +158,17 @@ export class S3BlobStore implements BlobStore {
     })
   }
 
-  async remove(digest: Digest, options?: { readonly overwrite: boolean }): Promise<boolean> {
+  async remove(
+    digest: Digest,
+    {
+      overwrite,
+      requireHeld,
+    }: { readonly overwrite: boolean; readonly requireHeld?: () => void } = { overwrite: false },
+  ): Promise<boolean> {
     const object = await this.#look(dataKey(digest))
     if (object === undefined) return false
-    if (options?.overwrite === true) await this.#move(object, digest, erasingKey)
-    else await guarded(`remove ${digest}`, () => deleteObject(this.#bucket, object.key))
+    if (overwrite) await this.#move(object, digest, erasingKey)
+    else await guarded(`remove ${digest}`, () => this.#remove(object.key, requireHeld))
     return true
   }
 
@@ -265,12 +280,20 @@ export class S3BlobStore implements BlobStore {
     requireSize(digest, there, size)
   }
 
+  // Once: an attempt without an answer may happen when a later one has long been answered, and the blob been pushed again.
+  #remove(key: string, requireHeld?: () => void): Promise<void> {
+    return deleteObject(this.#bucket, key, {
+      attemptsMax: 1,
+      ...(requireHeld === undefined ? {} : { onSigned: requireHeld }),
+    })
+  }
+
   /** Answers where it is now. */
   async #move(object: S3Object, digest: Digest, to: string): Promise<string> {
     const key = `${this.#root}${to}/${digest.replace(':', '-')}.${randomUUID()}`
     await guarded(`move ${digest} to ${to}`, async () => {
       await copyWhole(this.#bucket, object, key)
-      await deleteObject(this.#bucket, object.key)
+      await this.#remove(object.key)
     })
     return key
   }

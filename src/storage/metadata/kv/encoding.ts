@@ -84,6 +84,20 @@ function isBlobState(text: string): text is BlobState {
   return text === 'live' || text === 'condemned' || text === 'destroying' || text === 'quarantined'
 }
 
+export function encodeDestruction(size: number, beganAtMs: number | undefined): string {
+  assert(isCount(size) && isCount(beganAtMs ?? 0), 'size and time of a destruction')
+  return beganAtMs === undefined ? String(size) : `${size} ${beganAtMs}`
+}
+
+export function decodeDestruction(
+  text: string,
+  key: string,
+): { readonly size: number; readonly beganAtMs?: number } {
+  const [size = '', beganAtMs] = text.split(' ', 3)
+  const decoded = { size: decodeCount(size, key) }
+  return beganAtMs === undefined ? decoded : { ...decoded, beganAtMs: decodeCount(beganAtMs, key) }
+}
+
 export function encodeUsage({ bytes, tags }: UsageRecord): string {
   assert(bytes >= 0n && isCount(tags), 'usage')
   return `${bytes} ${tags}`

@@ -3,7 +3,7 @@
 import type { Digest } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/name.ts'
 import { StorageError } from '../../error.ts'
-import type { Dropped, EndedLease, LeaseOutcome } from '../garbage.ts'
+import type { Destroying, Dropped, EndedLease, LeaseOutcome } from '../garbage.ts'
 import {
   endLease,
   endOwnLease,
@@ -20,10 +20,11 @@ import type { KeyValueReader, KeyValueTransaction } from './contract.ts'
 import {
   type BlobRecord,
   corrupt,
-  decodeCount,
+  decodeDestruction,
   decodeDigest,
   decodeLease,
   encodeBlob,
+  encodeDestruction,
 } from './encoding.ts'
 import {
   type DroppedRecord,
@@ -226,6 +227,7 @@ export function isDoubtful(reader: KeyValueReader, digest: Digest): boolean {
 export function beginDestroy(
   transaction: KeyValueTransaction,
   dropped: readonly Dropped[],
+  beganAtMs: number | undefined,
   onCorrupt: OnCorrupt,
 ): { digest: Digest; size: number }[] {
   if (transaction.get(adoptionKey) !== undefined) {
@@ -249,10 +251,24 @@ export function beginDestroy(
     }
     for (const key of transaction.keys(droppedOf(atMs, digest))) transaction.remove(key)
     transaction.put(blobKey(digest), encodeBlob({ size, state: 'destroying' }))
-    transaction.put(destructionKey(digest), String(size))
+    transaction.put(destructionKey(digest), encodeDestruction(size, beganAtMs))
     begun.push({ digest, size })
   }
   return begun
+}
+
+export function renewDestroy(
+  transaction: KeyValueTransaction,
+  digests: readonly Digest[],
+  beganAtMs: number,
+): Destroying[] {
+  return digests.flatMap((digest) => {
+    const record = readBlobRecord(transaction, digest)
+    if (record?.state !== 'destroying') return []
+    const { size } = record
+    transaction.put(destructionKey(digest), encodeDestruction(size, beganAtMs))
+    return [{ digest, size, beganAtMs }]
+  })
 }
 
 export function endDestroy(transaction: KeyValueTransaction, digests: readonly Digest[]): void {
@@ -286,14 +302,14 @@ export function listDestroying(
   limit: number,
   after: Digest | undefined,
   onCorrupt: OnCorrupt,
-): { digest: Digest; size: number }[] {
+): Destroying[] {
   return decodedRows(
     reader,
     below(destructionsPrefix, after),
     limit,
     ({ key, value }) => {
       const digest = decodeDigest(lastPart(key, destructionsPrefix), key)
-      return { digest, size: decodeCount(value, key) }
+      return { digest, ...decodeDestruction(value, key) }
     },
     onCorrupt,
   )

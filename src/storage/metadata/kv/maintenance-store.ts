@@ -6,6 +6,7 @@ import type { Tag } from '../../../oci/tag.ts'
 import type { StorageError } from '../../error.ts'
 import type { Dump } from '../dump.ts'
 import type {
+  Destroying,
   Dropped,
   EndedLease,
   GarbageStore,
@@ -95,11 +96,15 @@ export class KeyValueMaintenanceStore
 
   beginDestroy(
     dropped: readonly Dropped[],
-    by: PassesOver = {},
+    by: NonNullable<Garbage<'beginDestroy'>[1]> = {},
   ): Promise<{ digest: Digest; size: number }[]> {
     return this.#changePassingOver(by, (transaction, onCorrupt) =>
-      garbage.beginDestroy(transaction, dropped, onCorrupt),
+      garbage.beginDestroy(transaction, dropped, by.beganAtMs, onCorrupt),
     )
+  }
+
+  renewDestroy(digests: readonly Digest[], beganAtMs: number): Promise<Destroying[]> {
+    return this.change((transaction) => garbage.renewDestroy(transaction, digests, beganAtMs))
   }
 
   endDestroy(digests: readonly Digest[]): Promise<void> {
@@ -109,7 +114,7 @@ export class KeyValueMaintenanceStore
   listDestroying(
     limit: number,
     { after, onCorrupt }: NonNullable<Garbage<'listDestroying'>[1]> = {},
-  ): { digest: Digest; size: number }[] {
+  ): Destroying[] {
     return garbage.listDestroying(this.reader, limit, after, onCorrupt)
   }
 

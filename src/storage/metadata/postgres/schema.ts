@@ -27,7 +27,17 @@ export const migrations: readonly string[] = [
      lease_ends timestamptz NOT NULL,
      ended boolean NOT NULL
    )`,
+  'ALTER TABLE keelson_migrations ADD COLUMN IF NOT EXISTS oldest integer',
 ]
+
+/**
+ * Builds that know at least so many of them go on with what this one makes, and may start with it; raised where a
+ * migration takes something away that they use.
+ */
+const oldestThatGoesOn = 3
+
+// The first that has a place for it.
+const oldestKnownFrom = 3
 
 const versions = `CREATE TABLE IF NOT EXISTS keelson_migrations (
   version integer PRIMARY KEY,
@@ -41,7 +51,8 @@ const attemptsMax = 20
 /**
  * Bring the database to the newest version; nothing happens where it is there already. Nodes that start
  * together may do it together: one of them wins, and the others see its work.
- * Errors: those of the driver; Error where the database has a version that this build does not know.
+ * Tables of a later build are left as they are where that says that this one can go on with them.
+ * Errors: those of the driver; Error where it cannot.
  */
 export async function migrate(client: ClientBase): Promise<void> {
   for (let attempt = 1; ; attempt++) {
@@ -64,13 +75,23 @@ async function migrateOnce(client: ClientBase): Promise<void> {
     'SELECT max(version) AS version FROM keelson_migrations',
   )
   const found = rows[0]?.version ?? 0
-  if (found > migrations.length) {
-    throw new Error(`its tables have version ${found}, and this build knows ${migrations.length}`)
-  }
+  if (found > migrations.length) return requireGoingOn(client, found)
   for (const [index, text] of migrations.entries()) {
     const version = index + 1
     if (version > found) await apply(client, version, text)
   }
+}
+
+/** So that nodes that are upgraded one by one can be restarted meanwhile. */
+async function requireGoingOn(client: ClientBase, found: number): Promise<void> {
+  const { rows } = await client.query<{ readonly oldest: number | null }>(
+    'SELECT max(oldest) AS oldest FROM keelson_migrations',
+  )
+  const oldest = rows[0]?.oldest ?? found
+  if (oldest <= migrations.length) return
+  throw new Error(
+    `its tables have version ${found}, which needs a build that knows ${oldest}; this one knows ${migrations.length}`,
+  )
 }
 
 async function apply(client: ClientBase, version: number, text: string): Promise<void> {
@@ -79,7 +100,13 @@ async function apply(client: ClientBase, version: number, text: string): Promise
     const claim = 'INSERT INTO keelson_migrations (version) VALUES ($1) ON CONFLICT DO NOTHING'
     // Waits for another node that applies it at this moment.
     const { rowCount } = await client.query(claim, [version])
-    if (rowCount === 1) await client.query(text)
+    if (rowCount === 1) {
+      await client.query(text)
+      if (version >= oldestKnownFrom) {
+        const oldest = 'UPDATE keelson_migrations SET oldest = $2 WHERE version = $1'
+        await client.query(oldest, [version, oldestThatGoesOn])
+      }
+    }
     await client.query('COMMIT')
   } catch (cause) {
     await client.query('ROLLBACK')

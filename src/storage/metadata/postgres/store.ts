@@ -124,6 +124,7 @@ export class PostgresMetadataStore implements MaintenanceStore, TokenStore, Node
   readonly restoreDropped: Records['restoreDropped'] = (...of) =>
     this.#records.restoreDropped(...of)
   readonly beginDestroy: Records['beginDestroy'] = (...of) => this.#records.beginDestroy(...of)
+  readonly renewDestroy: Records['renewDestroy'] = (...of) => this.#records.renewDestroy(...of)
   readonly endDestroy: Records['endDestroy'] = (...of) => this.#records.endDestroy(...of)
   readonly markUnused: Records['markUnused'] = (...of) => this.#records.markUnused(...of)
   readonly removeUnused: Records['removeUnused'] = (...of) => this.#records.removeUnused(...of)

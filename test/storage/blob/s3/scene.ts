@@ -15,6 +15,9 @@ import { s3Keys } from '../../../support/versitygw.ts'
 
 export const mib: number = 1024 * 1024
 
+// Stands for the records, which give each body a higher one, on whatever host.
+let fence = 0
+
 export interface S3Scene extends BlobStoreScene {
   readonly store: S3BlobStore
   readonly bucket: S3Bucket
@@ -115,15 +118,18 @@ export function openS3Scene(
     ...{ workers: 1, slabBytes: mib, slabsPerUpload: 4, memoryBudgetBytes: 16 * mib },
     ...{ durability: 'fsync', onS3: onAttempt },
   })
-  const receive: S3Scene['receive'] = ({ upload, ...plan }, bytes) =>
-    ingest.receive(
+  const receive: S3Scene['receive'] = ({ upload, ...plan }, bytes) => {
+    fence += 1
+    return ingest.receive(
       {
         ...{ target: store.staging(upload), offset: 0, algorithm: 'sha256', sync: true },
+        fence,
         ...{ hash: { kind: 'stream' }, bytesMax: Number.MAX_SAFE_INTEGER },
         ...plan,
       },
       new WholeBody(bytes),
     )
+  }
   return {
     ...{ store, bucket, root, ingest, attempts, mismatches, receive, readersOutlive: false },
     stage: async (upload, bytes) => {

@@ -1,0 +1,223 @@
+// Answers for a registry of several hosts in tests: servers that share a real PostgreSQL, a real S3 server and a real
+// Redis, each in a process namespace of its own, so that none can see another's processes, and each with ways to
+// those three of its own, which can be cut.
+
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { adminCall } from '../http/product.ts'
+import { type Daemon, type Exit, startDaemon } from '../support/daemon.ts'
+import { needsPostgres, PostgresServer } from '../support/postgres.ts'
+import { freePort, needsRedis, RedisServer } from '../support/redis.ts'
+import { RegistryClient } from '../support/registry-client.ts'
+import { S3Gate } from '../support/s3-faults.ts'
+import { productCommand } from '../support/server.ts'
+import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
+import { needsRootAnd } from '../support/tools.ts'
+import { needsVersitygw, S3Server, s3Keys } from '../support/versitygw.ts'
+
+/** Options for `test()`. */
+export const needsHosts: { readonly skip: string | false } = {
+  skip:
+    needsVersitygw.skip || needsPostgres.skip || needsRedis.skip || needsRootAnd('unshare').skip,
+}
+
+/** The ways of one host to what all share. */
+export interface Ways {
+  readonly s3: S3Gate
+  readonly postgres: TcpRelay
+  readonly redis: TcpRelay
+}
+
+interface NodeOptions {
+  readonly name: string
+  readonly folder: string
+  readonly port: number
+  readonly ways: Ways
+  readonly bucket: string
+  readonly database: string
+  readonly toml: string
+}
+
+/** One host: the product in a process namespace, killed with it. */
+export class HostNode {
+  readonly name: string
+  readonly ways: Ways
+  readonly url: string
+  readonly port: number
+  readonly client: RegistryClient
+  readonly #options: NodeOptions
+  #daemon: Daemon<true> | undefined
+  #product = 0
+
+  constructor(options: NodeOptions) {
+    this.#options = options
+    this.name = options.name
+    this.ways = options.ways
+    this.port = options.port
+    this.url = `http://127.0.0.1:${options.port}`
+    this.client = new RegistryClient(this.url)
+  }
+
+  get log(): readonly string[] {
+    return this.#daemon?.log ?? []
+  }
+
+  async start(): Promise<void> {
+    const { folder, name } = this.#options
+    const file = join(folder, `${name}.toml`)
+    await writeFile(file, this.#configuration())
+    const [program = '', ...args] = productCommand()
+    this.#daemon = await startDaemon<true>({
+      command: 'unshare',
+      args: [
+        ...['--pid', '--fork', '--kill-child', '--mount-proc', '--uts', '--', 'sh', '-c'],
+        ...[`hostname ${name} && exec "$@"`, name, program, ...args, '-c', file, 'server'],
+      ],
+      onLine: (line) => (line.includes('"msg":"serving"') ? true : undefined),
+    })
+    const { pid } = this.#daemon
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    this.#product = Number(children.trim())
+    assert.ok(this.#product > 1, `one child of ${pid}: ${children}`)
+  }
+
+  admin(path: string): ReturnType<typeof adminCall> {
+    return adminCall(join(this.#options.folder, `${this.name}.sock`), path)
+  }
+
+  async status<T>(): Promise<T> {
+    return JSON.parse((await this.admin('/status')).body) as T
+  }
+
+  /** SIGSTOP: its connections stay open, and nothing of it goes on. */
+  pause(): void {
+    process.kill(this.#product, 'SIGSTOP')
+  }
+
+  resume(): void {
+    process.kill(this.#product, 'SIGCONT')
+  }
+
+  /** SIGKILL. */
+  async kill(): Promise<void> {
+    this.#daemon?.kill()
+    await this.#daemon?.exited
+  }
+
+  /** SIGTERM; it must end by itself. */
+  async stop(): Promise<Exit | undefined> {
+    this.client.close()
+    const daemon = this.#daemon
+    if (daemon === undefined) return undefined
+    process.kill(this.#product, 'SIGTERM')
+    return daemon.exited
+  }
+
+  #configuration(): string {
+    const { bucket, database, folder, name, port, toml, ways } = this.#options
+    return `
+[server]
+bind_address = "127.0.0.1"
+port = ${port}
+[health]
+check_host = false
+[admin]
+socket = ${JSON.stringify(join(folder, `${name}.sock`))}
+[blob_store.s3]
+endpoint = "${ways.s3.endpoint}"
+bucket = "${bucket}"
+path_style = true
+access_key_id = "${s3Keys.accessKeyId}"
+secret_access_key = "${s3Keys.secretAccessKey}"
+part_size = "5MiB"
+attempt_timeout = "5s"
+[metadata_store.postgres]
+host = "127.0.0.1"
+port = ${ways.postgres.port}
+database = "${database}"
+username = "keelson"
+sslmode = "disable"
+connect_timeout = "3s"
+statement_timeout = "5s"
+[redis]
+url = "redis://127.0.0.1:${ways.redis.port}"
+[global.access_policy]
+default = "allow"
+${toml}
+`
+  }
+}
+
+/** What hosts share, and those that were made of it. */
+export class Site {
+  readonly postgres: PostgresServer
+  readonly s3: S3Server
+  readonly redis: RedisServer
+  readonly bucket: string
+  readonly nodes: HostNode[] = []
+  readonly #folder: string
+  readonly #database: string
+  readonly #postgresPort: number
+
+  private constructor(
+    folder: string,
+    parts: Pick<Site, 'postgres' | 's3' | 'redis'>,
+    names: { readonly bucket: string; readonly database: string; readonly port: number },
+  ) {
+    this.#folder = folder
+    this.postgres = parts.postgres
+    this.s3 = parts.s3
+    this.redis = parts.redis
+    this.bucket = names.bucket
+    this.#database = names.database
+    this.#postgresPort = names.port
+  }
+
+  static async open(): Promise<Site> {
+    const folder = await mkdtemp(join(tmpdir(), 'keelson-hosts-'))
+    const [postgres, s3, redis] = await Promise.all([
+      PostgresServer.start(),
+      S3Server.start(),
+      RedisServer.start({ dir: folder }),
+    ])
+    const { port } = await postgres.listen()
+    const { database } = await postgres.database()
+    const names = { bucket: await s3.bucket(), database, port }
+    return new Site(folder, { postgres, s3, redis }, names)
+  }
+
+  /** A further host, not started. `toml`: further lines of its configuration. */
+  async add(name: string, toml = ''): Promise<HostNode> {
+    const ways = {
+      s3: await S3Gate.open(this.s3.endpoint),
+      postgres: await startTcpRelay(this.#postgresPort),
+      redis: await startTcpRelay(this.redis.port),
+    }
+    const node = new HostNode({
+      ...{ name, folder: this.#folder, port: await freePort(), ways, toml },
+      ...{ bucket: this.bucket, database: this.#database },
+    })
+    this.nodes.push(node)
+    return node
+  }
+
+  /** What psql prints. */
+  query(text: string): Promise<string> {
+    return this.postgres.query(this.#database, text)
+  }
+
+  /** However it ended. */
+  async close(): Promise<void> {
+    for (const node of this.nodes) {
+      node.client.close()
+      await node.kill()
+      node.ways.postgres.stop()
+      node.ways.redis.stop()
+      await node.ways.s3.close()
+    }
+    await Promise.all([this.postgres.stop(), this.s3.stop(), this.redis.stop()])
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
