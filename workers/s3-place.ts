@@ -26,16 +26,13 @@ export class S3Place {
   }
 
   /** To add bytes after the first `offset`. Errors: IngestFailure 'corrupt' where they are fewer. */
-  async open(
-    folder: string,
-    terms: S3PlaceTerms,
-    { offset, fence }: { readonly offset: number; readonly fence: number },
-  ): Promise<StagedBytes> {
+  async open(folder: string, terms: S3PlaceTerms, offset: number): Promise<StagedBytes> {
     const { bucket, budget } = this.#held(terms)
     // A body from the first byte on need not wait for it: nothing that it finds is in its way.
-    const listed = piecesUpTo(bucket, folder, offset)
+    const listed = piecesUpTo(bucket, folder, offset, terms.fence)
     const pieces = offset === 0 ? undefined : await guarded(listed)
-    const { partBytes } = terms.limits
+    const { fence = 0, limits } = terms
+    const { partBytes } = limits
     const writer = new S3Writer({ bucket, budget, folder, offset, fence, partBytes }, listed)
     return new S3Staged(new StagedReader(bucket, stagedSegments(pieces ?? [])), writer)
   }
@@ -43,7 +40,7 @@ export class S3Place {
   /** To read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */
   async read(key: string, terms: S3PlaceTerms, length: number): Promise<StagedBytes> {
     const { bucket } = this.#held(terms)
-    const segments = await guarded(segmentsOf(bucket, key, length))
+    const segments = await guarded(segmentsOf(bucket, key, length, terms.fence))
     return new S3Staged(new StagedReader(bucket, segments), undefined)
   }
 
@@ -118,8 +115,11 @@ async function segmentsOf(
   bucket: S3Bucket,
   key: string,
   length: number,
+  fence: number | undefined,
 ): Promise<readonly Segment[]> {
-  if (key.endsWith('/')) return stagedSegments(await piecesUpTo(bucket, key, length), length)
+  if (key.endsWith('/')) {
+    return stagedSegments(await piecesUpTo(bucket, key, length, fence), length)
+  }
   const object = await lookAt(bucket, key)
   const size = object?.size ?? 0
   if (object === undefined || size < length) {

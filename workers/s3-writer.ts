@@ -67,7 +67,7 @@ export class S3Writer implements PartHolder {
       part.bytes.set(bytes.subarray(done, done + count), part.filled)
       part.filled += count
       done += count
-      if (part.filled === part.bytes.length && !this.#grow(part)) await this.#sendInTurn(part)
+      if (part.filled === part.bytes.length) await this.#growOrSend(part)
     }
   }
 
@@ -106,6 +106,18 @@ export class S3Writer implements PartHolder {
     const part: Part = { bytes: new Uint8Array(size), filled: 0, start }
     this.#part = part
     return part
+  }
+
+  // Small pieces cost the bucket, and us, a second way: what our own parts hold comes back soon.
+  async #growOrSend(part: Part): Promise<void> {
+    while (!this.#grow(part)) {
+      if (part.bytes.length === this.#place.partBytes || this.#sending.size === 0) {
+        return this.#sendInTurn(part)
+      }
+      await Promise.race(this.#sending)
+      // Others may have needed its room meanwhile.
+      if (this.#part !== part) return
+    }
   }
 
   /** False where it is as large as a part may be, or the memory for more is in use. */
@@ -171,8 +183,9 @@ export async function piecesUpTo(
   bucket: S3Bucket,
   folder: string,
   offset: number,
+  fence?: number,
 ): Promise<readonly Piece[]> {
-  const pieces = await listPieces(bucket, folder)
+  const pieces = await listPieces(bucket, folder, fence)
   const staged = stagedBytes(pieces) ?? 0
   if (staged >= offset) return pieces
   throw new IngestFailure('corrupt', `${staged} of ${offset} bytes are staged`)

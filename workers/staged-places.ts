@@ -4,9 +4,7 @@ import type { S3Attempt } from '../src/s3/contract.ts'
 import type { S3Place } from './s3-place.ts'
 import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
 import { openContinued, openFresh, openWhole } from './staged-file.ts'
-import type { BodyPlan, StagedPlace } from './tasks.ts'
-
-type BodyPlace = Pick<BodyPlan, 'path' | 's3' | 'fence'>
+import type { StagedPlace } from './tasks.ts'
 
 /** Those of one thread. */
 export class StagedPlaces {
@@ -20,15 +18,15 @@ export class StagedPlaces {
   }
 
   /** Open for the first byte on. */
-  async fresh({ path, s3, fence }: BodyPlace): Promise<StagedBytes> {
+  async fresh({ path, s3 }: StagedPlace): Promise<StagedBytes> {
     if (s3 === undefined) return openFresh(path)
-    return (await this.#bucket()).open(path, s3, { offset: 0, fence })
+    return (await this.#bucket()).open(path, s3, 0)
   }
 
   /** Open to append after the first `offset` bytes, and cut off what follows them. */
-  async continued({ path, s3, fence }: BodyPlace, offset: number): Promise<ContinuedBytes> {
+  async continued({ path, s3 }: StagedPlace, offset: number): Promise<ContinuedBytes> {
     if (s3 === undefined) return openContinued(path, offset)
-    return { file: await (await this.#bucket()).open(path, s3, { offset, fence }) }
+    return { file: await (await this.#bucket()).open(path, s3, offset) }
   }
 
   /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */

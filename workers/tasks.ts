@@ -28,11 +28,11 @@ export interface StagedPlace {
 export interface S3PlaceTerms {
   readonly connection: S3Connection
   readonly limits: S3StagingLimits
+  /** Of whoever holds the upload: its pieces have it, and those with a higher one are not looked at. */
+  readonly fence?: number
 }
 
 export interface BodyPlan extends StagedPlace {
-  /** Higher than that of every earlier body of the upload. */
-  readonly fence: number
   /** Committed bytes to keep; what is staged after them is cut off first. In bytes. */
   readonly offset: number
   readonly algorithm: DigestAlgorithm

@@ -29,8 +29,9 @@ export function composeS3(tables: CheckedTables): S3Config {
     tables.refuse(table, 'prefix', 'expected names with single slashes between them')
   }
   const least = s3.partSizeBytes * partsInBudget
-  if (s3.partBudgetBytes < least) {
-    const message = `expected at least 4 × part_size, ${formatSize(least)}; found ${formatSize(s3.partBudgetBytes)}`
+  const { partBudgetBytes } = s3
+  if (partBudgetBytes !== undefined && partBudgetBytes < least) {
+    const message = `expected at least 4 × part_size, ${formatSize(least)}; found ${formatSize(partBudgetBytes)}`
     tables.refuse(table, 'part_budget', message)
   }
   if (tables.values('gc').overwrite) {

@@ -90,11 +90,13 @@ const own = {
   part_budget: {
     kind: 'size',
     field: 'partBudgetBytes',
-    default: '128MiB',
+    required: false,
+    example: '256MiB',
+    otherwise: '4 × `part_size` for each ingest thread, and at least 128MiB',
     min: '32MiB',
     max: '64GiB',
     reload: 'restart',
-    doc: 'Memory for the parts of all uploads of a process, at least four times `part_size`; when it is used up, parts are sent earlier and clients are made to wait.',
+    doc: 'Memory for the parts of all uploads of a process, at least four times `part_size`, and three times for each ingest thread; when it is used up, parts are sent earlier and clients are made to wait.',
   },
   attempt_timeout: {
     kind: 'duration',

@@ -7,11 +7,6 @@ import type { IngestFigures } from '../telemetry/ingest-figures.ts'
 
 export interface IngestPlan {
   readonly target: StagingTarget
-  /**
-   * Of the session's record, where more bodies than one may come: each has a higher one than those before, whatever
-   * process takes it, so that what an earlier one still sends somewhere counts for nothing. Default: 0.
-   */
-  readonly fence?: number
   /** Committed bytes to keep. Staged bytes after it are cut off before the first write. */
   readonly offset: number
   readonly algorithm: DigestAlgorithm

@@ -212,7 +212,7 @@ export class RunningIngestPool implements IngestPool {
   }
 
   #sessionFor(plan: IngestPlan): (events: SessionEvents) => IngestSession {
-    const { target, offset, algorithm, digest, hash, keepsHasher = false, fence = 0 } = plan
+    const { target, offset, algorithm, digest, hash, keepsHasher = false } = plan
     const { durability } = this.#options
     if (target.kind === 'memory') {
       const memory = this.#memory()
@@ -227,7 +227,6 @@ export class RunningIngestPool implements IngestPool {
     this.#channel()
     const bodyPlan: BodyPlan = {
       ...place,
-      fence,
       offset,
       algorithm,
       ...(digest === undefined ? {} : { keptHex: digestHex(digest) }),
@@ -284,8 +283,8 @@ function placeOf(target: StagingTarget): string {
 
 function stagedPlace(target: Exclude<StagingTarget, { kind: 'memory' }>): StagedPlace {
   if (target.kind === 'fs') return { path: target.path }
-  const { key: path, connection, limits } = target
-  return { path, s3: { connection, limits } }
+  const { kind: _, key: path, ...s3 } = target
+  return { path, s3 }
 }
 
 function refusalByLength(plan: IngestPlan, length: number | undefined): IngestOutcome | undefined {

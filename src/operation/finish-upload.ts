@@ -110,7 +110,15 @@ async function publishAndLink(
   const { repository } = record
   let isReplaced = false
   for (let waitedMs = 0, pauseMs = busyPauseMs; ; pauseMs = Math.min(2 * pauseMs, busyPauseMsMax)) {
-    await blobs.publish(record.id, digest, size, { replace: isReplaced })
+    try {
+      await blobs.publish(record.id, digest, size, { replace: isReplaced, fence: record.fence })
+    } catch (error) {
+      // What lies there has another size, and where nobody moves it away these bytes take its place.
+      const isWrong = error instanceof StorageError && error.kind === 'corrupt'
+      if (!isWrong || isReplaced || blobs.removalsLateMs === undefined) throw error
+      isReplaced = true
+      continue
+    }
     if (isReplaced) registry.readers.drop(digest)
     const result = await metadata.linkBlob({
       ...{ repository, digest, size },
@@ -141,9 +149,16 @@ async function requirePublished(
   record: UploadRecord,
   digest: Digest,
   size: number,
-  { blobs }: Registry,
+  { blobs, damage }: Registry,
 ): Promise<void> {
-  if (blobs.isThereNow === undefined) await blobs.publish(record.id, digest, size)
+  if (blobs.isThereNow !== undefined) return
+  try {
+    await blobs.publish(record.id, digest, size, { replace: false, fence: record.fence })
+  } catch (error) {
+    // The record says that it is there.
+    damage?.onFound?.(digest)
+    throw error
+  }
 }
 
 interface Staged {
@@ -164,13 +179,13 @@ async function stage(
   const isWhole = body.length === 0 && record.offset > 0
   // A request that broke off or was refused has left bytes behind the committed ones: taking a body,
   // even an empty one, cuts them off.
-  if (!isWhole || (await registry.blobs.stagedSize(record.id)) !== record.offset) {
+  if (!isWhole || (await registry.blobs.stagedSize(record.id, record.fence)) !== record.offset) {
     return receiveBody(record, announced, body, registry, { digest, sync: true })
   }
   // Its bytes are on the disk already; refused, they would only lie there.
   requireDiskToGoOn(registry)
   await requireRoom(record.repository, digest, record.offset, registry)
-  await registry.ingest.sync(registry.blobs.staging(record.id))
+  await registry.ingest.sync(registry.blobs.staging(record.id, record.fence))
   const isKnown = record.digest !== undefined && isTrusted(record, registry)
   return { offset: record.offset, ...(isKnown ? { digest: record.digest } : {}) }
 }
@@ -186,7 +201,8 @@ async function verify(
     staged.digest !== undefined && digestAlgorithm(staged.digest) === algorithm
       ? staged.digest
       : await registry.ingest
-          .rehash(registry.blobs.staging(record.id), staged.offset, algorithm)
+
+          .rehash(registry.blobs.staging(record.id, record.fence), staged.offset, algorithm)
           .catch((error: unknown) => throwLost(error, record, registry))
   if (computed === digest) return
   throw new OciError('DIGEST_INVALID', {

@@ -96,8 +96,7 @@ export async function receiveBody(
   requireDiskRoom(registry, body.length ?? 0)
   const { diskRoom } = registry
   const plan: IngestPlan = {
-    target: registry.blobs.staging(record.id),
-    fence: record.fence,
+    target: registry.blobs.staging(record.id, record.fence),
     offset: record.offset,
     algorithm: record.algorithm,
     ...(record.digest !== undefined && isTrusted(record, registry) && { digest: record.digest }),

@@ -31,6 +31,8 @@ export interface CallOptions {
   readonly extraMs?: number
   /** In place of that of the connection. */
   readonly attemptsMax?: number
+  /** Sent again only where the answer says that nothing was done: an attempt without one may happen late. */
+  readonly isOnce?: boolean
 }
 
 interface AttemptOptions {
@@ -84,8 +86,9 @@ export class S3Bucket {
   async call<Output>(
     operation: string,
     send: Send<Output>,
-    { signal, extraMs = 0, attemptsMax = this.connection.attemptsMax }: CallOptions = {},
+    how: CallOptions = {},
   ): Promise<Output> {
+    const { signal, extraMs = 0, attemptsMax = this.connection.attemptsMax, isOnce = false } = how
     const { attemptTimeoutMs } = this.connection
     const timeoutMs = attemptTimeoutMs + extraMs
     for (let attempt = 1; ; attempt++) {
@@ -93,7 +96,8 @@ export class S3Bucket {
         return await this.#attempt(operation, send, { isRetry: attempt > 1, signal, timeoutMs })
       } catch (cause) {
         const fault = s3Fault(operation, cause)
-        if (!fault.mayRetry || attempt >= attemptsMax || signal?.aborted) throw fault
+        const mayRetry = fault.mayRetry && (!isOnce || fault.result === 'throttled')
+        if (!mayRetry || attempt >= attemptsMax || signal?.aborted) throw fault
         await this.backOff(attempt, signal)
       }
     }
@@ -163,7 +167,8 @@ export class S3Bucket {
       ignoreConfiguredEndpointUrls: true,
       useDualstackEndpoint: false,
       useFipsEndpoint: false,
-      requestChecksumCalculation: 'WHEN_SUPPORTED',
+      // Pieces bring their own. Of the parts of a multipart upload some servers want them at its end again.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
       ...(connection.credentials === undefined ? {} : { credentials: own }),
       // Tried again here, where it is counted and bounded.
       maxAttempts: 1,

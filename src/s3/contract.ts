@@ -23,7 +23,7 @@ export interface S3Connection {
   readonly attemptTimeoutMs: number
   /** Of one request, the first included. */
   readonly attemptsMax: number
-  /** Of each client: one of the event loop, one of each ingest thread. */
+  /** Of each client: two of the event loop, one of each ingest thread. */
   readonly connectionsMax: number
 }
 
@@ -40,6 +40,8 @@ export interface S3Object {
   /** In bytes. */
   readonly size: number
   readonly etag: string
+  /** When it was put there, since 1970 in ms; to the second with most servers. */
+  readonly modifiedMs?: number
 }
 
 /** What has become of one attempt, for people and metrics. */

@@ -73,7 +73,7 @@ export function s3Fault(what: string, cause: unknown): S3Fault {
   const code = codeOf(told)
   const message = `${what}: ${code}${status === undefined ? '' : ` (${status})`}`
   const fault = (kind: S3FaultKind, result: S3Attempt['result'], mayRetry: boolean): S3Fault =>
-    new S3Fault(kind, code, message, { mayRetry, result, cause })
+    new S3Fault(kind, code, message, { mayRetry, result, cause: plainCause(cause, code, status) })
   if (absentCodes.has(code)) return fault('absent', 'absent', false)
   if (fullCodes.has(code) || status === 507) return fault('full', 'refused', false)
   if (throttleCodes.has(code) || status === 429) return fault('unavailable', 'throttled', true)
@@ -84,6 +84,20 @@ export function s3Fault(what: string, cause: unknown): S3Fault {
   // A body that was cut, or an answer that is none of S3's.
   if (status < 400) return fault('unavailable', 'fault', true)
   return fault('unavailable', 'refused', false)
+}
+
+// The SDK hangs every field of an answer on its errors: what was signed, with which key, and the session's token.
+function plainCause(cause: unknown, code: string, status: number | undefined): Error {
+  const { $metadata, stack } = (cause ?? {}) as {
+    readonly $metadata?: { readonly requestId?: string }
+    readonly stack?: string
+  }
+  const plain = new Error(status === undefined ? code : `${code} (${status})`)
+  // Its first lines are the message, which is the bucket's own text.
+  const frames = stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? []
+  plain.stack = [`Error: ${plain.message}`, ...frames].join('\n')
+  const requestId = $metadata?.requestId
+  return requestId === undefined ? plain : Object.assign(plain, { requestId })
 }
 
 /** No answer in time. */

@@ -2,8 +2,8 @@
 // where it stood where the connection breaks or stalls.
 
 import type { Readable } from 'node:stream'
-import { GetObjectCommand } from '@aws-sdk/client-s3'
-import type { S3Bucket } from './client.ts'
+import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import type { S3Bucket, Send } from './client.ts'
 import type { S3Object } from './contract.ts'
 import { S3Fault, s3Fault, timeoutFault, wrongBytes } from './fault.ts'
 
@@ -83,11 +83,10 @@ export class ObjectStream {
     const { bucket: Bucket } = this.#bucket.connection
     const { key, etag } = this.#object
     const Range = `bytes=${this.#position}-${this.#end - 1}`
-    const got = await this.#bucket.call('GetObject', (client, abortSignal) =>
-      client.send(new GetObjectCommand({ Bucket, Key: key, IfMatch: etag, Range }), {
-        abortSignal,
-      }),
-    )
+    const send: Send<GetObjectCommandOutput> = (client, abortSignal) =>
+      client.send(new GetObjectCommand({ Bucket, Key: key, IfMatch: etag, Range }), { abortSignal })
+    // Whoever reads counts the attempts.
+    const got = await this.#bucket.call('GetObject', send, { attemptsMax: 1 })
     const body = got.Body as Readable | undefined
     if (body === undefined) throw wrongBytes(key, 'the answer has no body')
     // Without a listener a connection that breaks between two reads would end the process.

@@ -33,7 +33,7 @@ export async function lookAt(bucket: S3Bucket, key: string): Promise<S3Object | 
     const head = await bucket.call('HeadObject', (client, abortSignal) =>
       client.send(new HeadObjectCommand({ Bucket, Key: key }), { abortSignal }),
     )
-    return objectOf(key, head.ContentLength, head.ETag)
+    return objectOf(key, head.ContentLength, head.ETag, head.LastModified)
   } catch (error) {
     // The answer to a HEAD has no body, so it does not tell an absent key from an absent bucket or a wrong host.
     if (!(error instanceof S3Fault && error.code === 'NotFound')) throw error
@@ -81,10 +81,10 @@ export async function putObject(
 export async function deleteObject(
   bucket: S3Bucket,
   key: string,
-  how: { readonly attemptsMax?: number; readonly onSigned?: () => void } = {},
+  how: { readonly isOnce?: boolean; readonly onSigned?: () => void } = {},
 ): Promise<void> {
   const { bucket: Bucket } = bucket.connection
-  const { attemptsMax, onSigned } = how
+  const { isOnce = false, onSigned } = how
   let refusal: { readonly error: unknown } | undefined
   const send = (client: S3Client, abortSignal: AbortSignal): Promise<unknown> => {
     const command = new DeleteObjectCommand({ Bucket, Key: key })
@@ -104,7 +104,7 @@ export async function deleteObject(
     return client.send(command, { abortSignal })
   }
   try {
-    await bucket.call('DeleteObject', send, attemptsMax === undefined ? {} : { attemptsMax })
+    await bucket.call('DeleteObject', send, { isOnce })
   } catch (error) {
     throw refusal === undefined ? error : refusal.error
   }
@@ -150,8 +150,12 @@ export async function* listObjects(
         { abortSignal },
       ),
     )
-    for (const { Key, Size, ETag } of page.Contents ?? []) {
-      if (Key !== undefined) yield objectOf(Key, Size, ETag)
+    // An answer of something else that says 200 must not be taken for absence.
+    if (page.Contents === undefined && page.KeyCount === undefined && page.Prefix === undefined) {
+      throw wrongBytes(`list ${prefix}`, 'the answer is no list')
+    }
+    for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
+      if (Key !== undefined) yield objectOf(Key, Size, ETag, LastModified)
     }
     if (page.IsTruncated !== true) return
     token = page.NextContinuationToken
@@ -248,8 +252,12 @@ export class Multipart {
     return new Multipart(bucket, key, UploadId)
   }
 
-  /** Bytes of another object of the bucket, `end` exclusive. Limits: up to 5 GiB. */
+  /**
+   * Bytes of another object of the bucket, `end` exclusive. Limits: up to 5 GiB; a part of an object only where that has
+   * more than 5 MiB. Source: Amazon S3 API, UploadPartCopy.
+   */
   async copyPart(number: number, from: S3Object, start: number, end: number): Promise<DonePart> {
+    const isWhole = start === 0 && end === from.size
     const { bucket: Bucket } = this.#bucket.connection
     const { CopyPartResult } = await this.#bucket.call(
       'UploadPartCopy',
@@ -258,7 +266,7 @@ export class Multipart {
           new UploadPartCopyCommand({
             ...{ Bucket, Key: this.#key, UploadId: this.#id, PartNumber: number },
             ...{ CopySource: sourceOf(Bucket, from.key), CopySourceIfMatch: from.etag },
-            CopySourceRange: `bytes=${start}-${end - 1}`,
+            ...(isWhole ? {} : { CopySourceRange: `bytes=${start}-${end - 1}` }),
           }),
           { abortSignal },
         ),
@@ -349,11 +357,16 @@ export async function listMultiparts(
   )
 }
 
-function objectOf(key: string, size: number | undefined, etag: string | undefined): S3Object {
+function objectOf(
+  key: string,
+  size: number | undefined,
+  etag: string | undefined,
+  modified?: Date,
+): S3Object {
   if (size === undefined || etag === undefined) {
     throw wrongBytes(`look at ${key}`, 'the answer has no size or no ETag')
   }
-  return { key, size, etag }
+  return { key, size, etag, ...(modified === undefined ? {} : { modifiedMs: modified.getTime() }) }
 }
 
 function partOf(PartNumber: number, ETag: string | undefined): DonePart {

@@ -58,7 +58,7 @@ export function stagedSegments(
       const end = Math.min(limit, piece.start + piece.size)
       if (end > piece.start) found.push({ piece, start: piece.start, end })
     }
-    limit = Math.min(limit, ...body.map(({ start }) => start))
+    for (const { start } of body) limit = Math.min(limit, start)
   }
   found.sort((a, b) => a.start - b.start)
   const whole: Segment[] = []
@@ -80,7 +80,11 @@ export function stagedBytes(pieces: readonly Piece[]): number | undefined {
 /** The last body first. */
 function bodiesOf(pieces: readonly Piece[]): readonly (readonly Piece[])[] {
   const bodies = new Map<number, Piece[]>()
-  for (const piece of pieces) bodies.set(piece.fence, [...(bodies.get(piece.fence) ?? []), piece])
+  for (const piece of pieces) {
+    const body = bodies.get(piece.fence)
+    if (body === undefined) bodies.set(piece.fence, [piece])
+    else body.push(piece)
+  }
   return [...bodies].sort(([a], [b]) => b - a).map(([, each]) => each)
 }
 

@@ -7,12 +7,19 @@ import { ObjectStream } from './object-stream.ts'
 import { listObjects } from './objects.ts'
 import { type Piece, parsePiece, type Segment } from './pieces.ts'
 
-/** All pieces in a folder, which ends in a slash. Errors: S3Fault. */
-export async function listPieces(bucket: S3Bucket, folder: string): Promise<readonly Piece[]> {
+/**
+ * All pieces in a folder, which ends in a slash, but for those with a higher fence: whoever has them has taken the upload
+ * over. Errors: S3Fault.
+ */
+export async function listPieces(
+  bucket: S3Bucket,
+  folder: string,
+  fence: number = Number.POSITIVE_INFINITY,
+): Promise<readonly Piece[]> {
   const pieces: Piece[] = []
   for await (const object of listObjects(bucket, folder)) {
     const piece = parsePiece(folder, object)
-    if (piece !== undefined) pieces.push(piece)
+    if (piece !== undefined && piece.fence <= fence) pieces.push(piece)
   }
   return pieces
 }

@@ -17,7 +17,7 @@ describe('a bucket', () => {
       Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
       {
         ...{ bucket: 'blobs', region: 'us-east-1', prefix: '', pathStyle: false },
-        ...{ partSizeBytes: 8 << 20, partBudgetBytes: 128 << 20, attemptTimeoutMs: 30_000 },
+        ...{ partSizeBytes: 8 << 20, attemptTimeoutMs: 30_000 },
         ...{ attemptsMax: 4, connectionsMax: 256 },
       },
     )
@@ -37,7 +37,7 @@ describe('a bucket', () => {
     ['a small part', base('part_size = "1MiB"\n'), /part_size: expected a size from 5MiB/],
     [
       'a small budget',
-      base('part_size = "64MiB"\n'),
+      base('part_size = "64MiB"\npart_budget = "128MiB"\n'),
       /part_budget: expected at least 4 × part_size/,
     ],
     [

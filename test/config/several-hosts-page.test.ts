@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { Registry } from 'prom-client'
 import { parseConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
 import { LimitCounts } from '../../src/telemetry/limit-counts.ts'
 import { registerUseMetrics } from '../../src/telemetry/use-metrics.ts'
 
@@ -14,12 +15,29 @@ const page = readFileSync('docs/several-hosts.md', 'utf8')
 const folder = mkdtempSync(join(tmpdir(), 'keelson-page-'))
 after(() => rmSync(folder, { recursive: true }))
 
-test('its configuration loads', () => {
-  const [, shown = ''] = /```toml\n(.*?)```/s.exec(page) ?? []
-  writeFileSync(join(folder, 'redis-password'), 's3cret\n', { mode: 0o600 })
-  const text = `[global.access_policy]\n[blob_store.memory]\n[metadata_store.memory]\n${shown}`
+const [oneStore = '', storeEach = ''] = [...page.matchAll(/```toml\n(.*?)```/gs)].map(
+  ([, text]) => text,
+)
+
+function load(text: string): Config {
+  const file = join(folder, 'config.toml')
   const at = text.replaceAll('/etc/keelson', folder)
-  const { redis } = parseConfig([{ file: join(folder, 'config.toml'), text: at }])
+  return parseConfig([{ file, text: `[global.access_policy]\n${at}` }])
+}
+
+test('its configuration of one store loads', () => {
+  process.env['S3_KEY'] = 'key'
+  process.env['S3_SECRET'] = 's3cret'
+  process.env['PGPASSWORD'] = 's3cret'
+  const { blobStore, metadataStore, storage } = load(oneStore)
+  assert.equal(blobStore.kind, 's3')
+  assert.equal(metadataStore.kind, 'postgres')
+  assert.equal(storage.sharing, 'shared')
+})
+
+test('its configuration of a store each loads', () => {
+  writeFileSync(join(folder, 'redis-password'), 's3cret\n', { mode: 0o600 })
+  const { redis } = load(`[blob_store.memory]\n[metadata_store.memory]\n${storeEach}`)
   assert.equal(redis?.username, 'keelson')
   assert.equal(redis?.password?.reveal(), 's3cret')
 })

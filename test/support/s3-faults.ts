@@ -30,6 +30,7 @@ export interface S3Call {
   readonly method: string
   /** Path and query. */
   readonly target: string
+  readonly headers: IncomingMessage['headers']
 }
 
 export class S3Gate {
@@ -85,7 +86,8 @@ export class S3Gate {
   #take(incoming: IncomingMessage, outgoing: ServerResponse): void {
     incoming.on('error', () => undefined)
     outgoing.on('error', () => undefined)
-    const call = { method: incoming.method ?? '', target: incoming.url ?? '' }
+    const { method = '', url: target = '', headers } = incoming
+    const call = { method, target, headers }
     this.calls.push(call)
     const manner = this.#choose(call)
     switch (manner?.kind) {

@@ -24,6 +24,8 @@ interface Doomed {
 const blobsPerTurn = 16
 // Threads that read for requests are four.
 const unlinksAtOnce = 2
+// Of one turn, from its begin on.
+const removalsMsMax = 3 * 60_000
 // They are read with all that they name.
 const manifestsPerPage = 10
 
@@ -158,11 +160,19 @@ async function begin(run: GcRun, dropped: readonly Dropped[]): Promise<readonly 
 // Answers those that are gone. It is not cut short: whoever pushes one of them would have to wait for the next run.
 async function destroy(run: GcRun, doomed: readonly Doomed[]): Promise<readonly Doomed[]> {
   const { context } = run
+  const { blobs, now } = context
+  const beganAtMs = now()
+  // Those that are sent so much later could still happen when the time for them is over.
+  const requireHeld = (): void => {
+    context.requireHeld()
+    const isLate = blobs.removalsLateMs !== undefined && now() - beganAtMs > removalsMsMax
+    if (isLate) throw new StorageError('unavailable', 'the removals before it took too long')
+  }
   const waiting = [...doomed]
   const removed: Doomed[] = []
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      if (await remove(run, next)) removed.push(next)
+      if (await remove(run, next, requireHeld)) removed.push(next)
     }
   }
   const done = await Promise.allSettled(Array.from({ length: unlinksAtOnce }, work))
@@ -204,13 +214,13 @@ async function end({ context, tally }: GcRun, gone: readonly Doomed[]): Promise<
   }
 }
 
-async function remove(run: GcRun, { digest }: Doomed): Promise<boolean> {
+async function remove(run: GcRun, { digest }: Doomed, requireHeld: () => void): Promise<boolean> {
   const { context, settings, tally } = run
   await requireOurs(run)
   try {
     await context.blobs.remove(digest, {
       ...{ overwrite: settings().overwrite, isSyncedLater: true },
-      requireHeld: () => context.requireHeld(),
+      requireHeld,
     })
     return true
   } catch (error) {

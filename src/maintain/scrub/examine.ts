@@ -75,6 +75,8 @@ async function judgeAbsent(
   }
   const result = await quarantineRecord(run, digest)
   if (result !== 'quarantined') return result === 'there' ? 'changed' : 'settled'
+  // Where that could not be asked in the transaction: whoever has pushed it meanwhile gets it back.
+  if (await hasReturned(run, digest)) return 'changed'
   await tellLost(run, { kind: 'missing', digest, size: record.size, reason: 'no file is there' })
   return 'settled'
 }
@@ -266,15 +268,27 @@ async function putAside(run: ScrubRun, wrong: Wrong): Promise<Verdict> {
 /** A push replaces what lies there; a removal that came late could hit what was pushed. */
 async function leaveInPlace(run: ScrubRun, wrong: Wrong, size: number): Promise<Verdict> {
   const { context } = run
-  const { digest, kind, reason, record } = wrong
+  const { digest, kind, mark, reason, record } = wrong
   if (record !== undefined && record !== 'unreadable' && record.state === 'quarantined') {
     await judgeWaiting(run, digest, record, false)
     return 'settled'
   }
-  await context.changing(() => run.audit.quarantineBlob(digest, () => false))
+  const unknown = { size, leaseUntilMs: context.now() + run.graceMs() }
+  const result = await context.changing(() =>
+    run.audit.quarantineBlob(digest, () => false, unknown),
+  )
   context.forgetBytes([digest])
+  if (result !== 'quarantined') return 'settled'
+  // Pushed since it was read: the next look finds that, and the record follows.
+  const sight = await run.files.look(digest)
+  if (sight.kind !== 'file' || sight.mark !== mark) return 'changed'
   await tellLost(run, { kind, digest, size, reason: `${reason}; it stays where it is` })
   return 'settled'
+}
+
+async function hasReturned({ context, files }: ScrubRun, digest: Digest): Promise<boolean> {
+  if (context.blobs.isThereNow !== undefined) return false
+  return (await files.look(digest)).kind === 'file'
 }
 
 async function quarantineRecord(

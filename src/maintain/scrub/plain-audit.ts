@@ -1,7 +1,7 @@
 // Looks at blobs where the backend offers no closer look: by their list and their sizes.
 
 import type { Digest } from '../../oci/digest.ts'
-import type { BlobAudit, BlobFolder, BlobSight } from '../../storage/blob/audit.ts'
+import type { BlobAudit, BlobFolder, BlobMark, BlobSight } from '../../storage/blob/audit.ts'
 import type { BlobStore } from '../../storage/blob/contract.ts'
 import { StorageError } from '../../storage/error.ts'
 
@@ -18,15 +18,23 @@ export class PlainBlobAudit implements BlobAudit {
 
   async look(digest: Digest): Promise<BlobSight> {
     try {
-      const size = await this.#blobs.size(digest)
-      if (size === undefined) return { kind: 'absent' }
-      const mark = String(size)
+      const seen = await this.#look(digest)
+      if (seen === undefined) return { kind: 'absent' }
+      const { size, mark } = seen
       return { kind: 'file', size, mode: 0o600, hasOtherName: false, changedAtMs: 0, mark }
     } catch (error) {
       if (!(error instanceof StorageError)) throw error
       if (error.kind === 'corrupt') return { kind: 'other', what: error.message, mark: '' }
       return { kind: 'unreadable', reason: error.message }
     }
+  }
+
+  async #look(
+    digest: Digest,
+  ): Promise<{ readonly size: number; readonly mark: BlobMark } | undefined> {
+    if (this.#blobs.look !== undefined) return this.#blobs.look(digest)
+    const size = await this.#blobs.size(digest)
+    return size === undefined ? undefined : { size, mark: String(size) }
   }
 
   placeOf(digest: Digest): string {

@@ -81,13 +81,24 @@ export class BlobCarrier {
           isThere: () => blobs.isThereNow?.(digest) ?? true,
         }),
       )
-      if (result === 'linked') return 'there'
+      if (result === 'linked') {
+        // Destroyed in between: no record says that of it any more, so it is brought anew.
+        const isGone = blobs.isThereNow === undefined && (await blobs.size(digest)) === undefined
+        if (!isGone) return 'there'
+        await this.#bringBack(repository, sourceName, digest)
+        return 'there'
+      }
       if (waitedMs >= busyWaitMsMax) {
         throw new ImageFault(`${digest} is being destroyed: keelson gc ends that`)
       }
       await setTimeout(pauseMs, undefined, { signal: this.#context.signal })
       waitedMs += pauseMs
     }
+  }
+
+  async #bringBack(repository: RepositoryName, sourceName: string, digest: Digest): Promise<void> {
+    const size = await this.#once(repository, sourceName, digest)
+    if (size === undefined) throw new ImageFault(`${digest} is not in the source any more`)
   }
 
   async #look(sourceName: string, digest: Digest): Promise<'there' | 'absent'> {
@@ -160,7 +171,9 @@ export class BlobCarrier {
     if (target === undefined || size === undefined) return undefined
     const isWhole = await this.#isWhole(target, size, digest)
     if (!isWhole) {
-      const advice = this.#settings.isInPlace ? '' : '; keelson scrub takes it out of the way'
+      const advice = this.#settings.isInPlace
+        ? ''
+        : '; keelson scrub finds it, and a push replaces it'
       throw new ImageFault(`the file of ${digest} has other bytes than its digest says${advice}`)
     }
     await this.#context.ingest.sync(target)

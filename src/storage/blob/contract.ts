@@ -16,6 +16,8 @@ export type StagingTarget =
       readonly key: string
       readonly connection: S3Connection
       readonly limits: S3StagingLimits
+      /** Of an upload: see `BlobStore.staging`. */
+      readonly fence?: number
     }
 
 /**
@@ -92,11 +94,21 @@ export interface BlobStore {
   /** Size in bytes of a blob at its final key; undefined where there is none. */
   size(digest: Digest): Promise<number | undefined>
 
-  /** Where the bytes of this upload go. Pure: nothing is made until a worker writes. */
-  staging(upload: UploadId): StagingTarget
+  /**
+   * As `size`, with what changes when something else takes its place; absent where `audit` knows more, or where nothing
+   * ever does.
+   */
+  look?(digest: Digest): Promise<{ readonly size: number; readonly mark: BlobMark } | undefined>
 
-  /** Size in bytes of what is staged; undefined where nothing is. */
-  stagedSize(upload: UploadId): Promise<number | undefined>
+  /**
+   * Where the bytes of this upload go. Pure: nothing is made until a worker writes. `fence`: of the session's record.
+   * Each body has a higher one than those before, whatever server takes it; what belongs to a higher one, of a server that
+   * has taken the session over meanwhile, is not seen. Stores that hosts do not share need none.
+   */
+  staging(upload: UploadId, fence?: number): StagingTarget
+
+  /** Size in bytes of what is staged; undefined where nothing is. `fence`: as for `staging`. */
+  stagedSize(upload: UploadId, fence?: number): Promise<number | undefined>
 
   /** Open what is staged, to hash it again; undefined where nothing is. */
   openStaged(upload: UploadId): Promise<BlobReader | undefined>
@@ -116,6 +128,8 @@ export interface BlobStore {
     options?: {
       /** What is there is known to be damaged: the staged bytes take its place, at once and for good. */
       readonly replace: boolean
+      /** As for `staging`. */
+      readonly fence?: number
     },
   ): Promise<void>
 

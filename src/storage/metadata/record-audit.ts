@@ -147,11 +147,13 @@ export interface RecordAudit {
   /**
    * Durable. A live blob reads as absent from now on, until it is pushed again; one that is condemned stays
    * that, and is not live after a restore. 'unchanged' where it is neither, or was put out of the way before;
-   * 'there' where `isThere` says that its bytes have come back.
+   * 'there' where `isThere` says that its bytes have come back. With `unknown` a blob without a record gets one, with
+   * this lease, that is quarantined from the start: what lies at its key is not to be taken for it.
    */
   quarantineBlob(
     digest: Digest,
     isThere: () => boolean,
+    unknown?: { readonly size: number; readonly leaseUntilMs: number },
   ): Promise<'quarantined' | 'unchanged' | 'there'>
   /**
    * Durable. Bytes of this digest and size are there: a quarantined or unreadable record is live again, with

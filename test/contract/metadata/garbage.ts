@@ -309,6 +309,27 @@ export function destroying(check: Check): void {
     assert.equal(await link(next, layer), 'linked')
   })
 
+  check(
+    'when a destruction began is remembered, and begun with anew',
+    async ({ store, reopen }) => {
+      await link(store, layer)
+      const beganAtMs = later + 5
+      await store.beginDestroy(await collect(store), { beganAtMs })
+      const next = (await reopen?.()) ?? store
+      assert.deepEqual(await next.listDestroying(9), [{ digest: layer, size: 100, beganAtMs }])
+      const absent = digestOf('absent')
+      await link(next, digestOf('live'))
+      const renewed = [{ digest: layer, size: 100, beganAtMs: later + 9 }]
+      const all = [layer, absent, digestOf('live')]
+      assert.deepEqual(await next.renewDestroy(all, later + 9), renewed)
+      assert.deepEqual(await next.listDestroying(9), renewed)
+      await next.endDestroy([layer])
+      assert.deepEqual(await next.renewDestroy([layer], later + 10), [])
+      assert.deepEqual(await next.listDestroying(9), [])
+      assert.equal(await link(next, layer), 'linked')
+    },
+  )
+
   check('what was condemned again since is not destroyed for its old entry', async ({ store }) => {
     await link(store, layer)
     const old = await collect(store)

@@ -5,12 +5,21 @@ import type { S3Config } from '../../../config/schema.ts'
 import type { Digest } from '../../../oci/digest.ts'
 import { readCallerTls } from '../../../outbound/tls-files.ts'
 import { S3Bucket } from '../../../s3/client.ts'
-import type { S3Attempt, S3Connection, S3Credentials } from '../../../s3/contract.ts'
+import type {
+  S3Attempt,
+  S3Connection,
+  S3Credentials,
+  S3StagingLimits,
+} from '../../../s3/contract.ts'
 import { listObjects } from '../../../s3/objects.ts'
 import { guarded } from './fault.ts'
 import { rootOf } from './place.ts'
 import { S3BlobStore } from './store.ts'
 
+const budgetBytesMin = 128 * 1024 * 1024
+// Of one upload: two on their way and one that is filled; and one for whoever waits.
+const partsOfThread = 4
+const partsOfThreadMin = 3
 // The SDK looks for new ones five minutes before the old ones expire.
 const credentialsMs = 30_000
 
@@ -44,6 +53,24 @@ export async function connectionOf(config: S3Config): Promise<S3Connection> {
   }
 }
 
+/** Errors: an Error for the operator. */
+export function limitsOf(
+  { partSizeBytes, partBudgetBytes }: Pick<S3Config, 'partSizeBytes' | 'partBudgetBytes'>,
+  threads: number | 'auto',
+): S3StagingLimits {
+  const count = threads === 'auto' ? Math.max(1, availableParallelism() - 1) : threads
+  const enough = Math.max(budgetBytesMin, partsOfThread * partSizeBytes * count)
+  const least = partsOfThreadMin * partSizeBytes * count
+  if (partBudgetBytes !== undefined && partBudgetBytes < least) {
+    // With less, pieces are sent that are too small for the bucket to put together.
+    throw new Error(
+      `blob_store.s3.part_budget: expected at least ${mebibytes(least)}, 3 × part_size for each of ${count} ingest threads; found ${mebibytes(partBudgetBytes)}`,
+    )
+  }
+  const threadBudgetBytes = Math.floor((partBudgetBytes ?? enough) / count)
+  return { partBytes: partSizeBytes, threadBudgetBytes }
+}
+
 /**
  * Nothing is written. `threads`: those of ingest.
  * Errors: StorageError 'unavailable' where the bucket does not answer, or there are no credentials; Error for the
@@ -54,9 +81,12 @@ export async function openS3BlobStore(
   threads: number | 'auto',
   watch: S3Watch,
 ): Promise<S3BlobStore> {
+  const limits = limitsOf(config, threads)
   const connection = await connectionOf(config)
   const { onAttempt, onMismatch, onFault } = watch
   const bucket = new S3Bucket(connection, { onAttempt })
+  // A connection of its own for each transfer: slow clients must not keep the others waiting.
+  const reads = new S3Bucket(connection, { onAttempt })
   try {
     let credentials = await guarded('open the bucket', () => bucket.credentials())
     const root = rootOf(config.prefix)
@@ -73,21 +103,21 @@ export async function openS3BlobStore(
     }
     const isFixed = connection.credentials !== undefined
     const timer = isFixed ? undefined : setInterval(renew, credentialsMs).unref()
-    const count = threads === 'auto' ? Math.max(1, availableParallelism() - 1) : threads
-    const limits = {
-      partBytes: config.partSizeBytes,
-      threadBudgetBytes: Math.floor(config.partBudgetBytes / count),
-    }
     return new S3BlobStore(
       {
-        ...{ bucket, root, limits, onMismatch, onFault },
+        ...{ bucket, reads, root, limits, onMismatch, onFault },
         credentials: () => credentials,
         now: Date.now,
       },
       () => clearInterval(timer),
     )
   } catch (error) {
+    reads.close()
     bucket.close()
     throw error
   }
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 / 1024)}MiB`
 }

@@ -40,8 +40,11 @@ export async function writeStoreId(bucket: S3Bucket, root: string, id: string): 
     try {
       await putObject(bucket, key, body, { isNew: true })
     } catch (error) {
+      if (!(error instanceof S3Fault)) throw error
       // Another process that starts at the same time was first.
-      if (!(error instanceof S3Fault && error.kind === 'exists')) throw error
+      if (error.kind === 'exists') return
+      if (error.code !== 'NotImplemented') throw error
+      await putObject(bucket, key, body)
     }
   })
   return (await readStoreId(bucket, root)) ?? id

@@ -71,8 +71,10 @@ function partsOf(segments: readonly Segment[], partBytes: number): readonly Part
     const isLast = index === segments.length - 1
     // One that follows small ones makes them large enough, unless they are that already.
     if (smallBytes >= Math.max(partBytes, partBytesMin)) join()
-    const mayCopy =
-      (bytes >= partBytesMin || isLast) && (smallBytes === 0 || smallBytes >= partBytesMin)
+    // Of a small object only the whole is copied.
+    const isCopyable = bytes === segment.piece.size || segment.piece.size > partBytesMin
+    const isLarge = bytes >= partBytesMin || isLast
+    const mayCopy = isCopyable && isLarge && (smallBytes === 0 || smallBytes >= partBytesMin)
     if (mayCopy) {
       join()
       parts.push({ kind: 'copy', segment })

@@ -15,9 +15,10 @@ import {
   lookAt,
   putObject,
 } from '../../../s3/objects.ts'
-import { stagedBytes, stagedSegments } from '../../../s3/pieces.ts'
+import { type Piece, stagedBytes, stagedSegments } from '../../../s3/pieces.ts'
 import { listPieces, StagedReader } from '../../../s3/staged-reader.ts'
 import { StorageError } from '../../error.ts'
+import type { BlobMark } from '../audit.ts'
 import type { BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
 import {
   blobsKey,
@@ -43,6 +44,8 @@ const forgottenMs = 24 * 60 * 60 * 1000
 
 export interface S3StoreOptions {
   readonly bucket: S3Bucket
+  /** The same, for transfers that last as long as their clients. */
+  readonly reads: S3Bucket
   /** Ends in a slash. */
   readonly root: string
   readonly limits: S3StagingLimits
@@ -87,30 +90,40 @@ export class S3BlobStore implements BlobStore {
   async open(digest: Digest): Promise<BlobReader | undefined> {
     const object = await this.#look(dataKey(digest))
     if (object === undefined) return undefined
-    const { onMismatch } = this.#options
-    return new ObjectReader({ bucket: this.#bucket, object, digest, onMismatch })
+    const { onMismatch, reads } = this.#options
+    return new ObjectReader({ bucket: reads, object, digest, onMismatch })
   }
 
   async size(digest: Digest): Promise<number | undefined> {
     return (await this.#look(dataKey(digest)))?.size
   }
 
-  staging(upload: UploadId): StagingTarget {
-    return this.#target(this.#folder(upload))
+  async look(
+    digest: Digest,
+  ): Promise<{ readonly size: number; readonly mark: BlobMark } | undefined> {
+    const object = await this.#look(dataKey(digest))
+    if (object === undefined) return undefined
+    const { size, etag, modifiedMs = 0 } = object
+    // Equal bytes have equal tags, whenever they came.
+    return { size, mark: `${size} ${etag} ${modifiedMs}` }
+  }
+
+  staging(upload: UploadId, fence?: number): StagingTarget {
+    const target = this.#target(this.#folder(upload))
+    return fence === undefined ? target : { ...target, fence }
   }
 
   readingTarget(digest: Digest): StagingTarget {
     return this.#target(`${this.#root}${dataKey(digest)}`)
   }
 
-  async stagedSize(upload: UploadId): Promise<number | undefined> {
-    const folder = this.#folder(upload)
-    return stagedBytes(await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder)))
+  async stagedSize(upload: UploadId, fence?: number): Promise<number | undefined> {
+    return stagedBytes(await this.#pieces(upload, fence))
   }
 
   async openStaged(upload: UploadId): Promise<BlobReader | undefined> {
     const folder = this.#folder(upload)
-    const pieces = await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder))
+    const pieces = await this.#pieces(upload)
     const size = stagedBytes(pieces)
     if (size === undefined) return undefined
     const reader = new StagedReader(this.#bucket, stagedSegments(pieces))
@@ -125,12 +138,11 @@ export class S3BlobStore implements BlobStore {
     upload: UploadId,
     digest: Digest,
     size: number,
-    { replace }: { readonly replace: boolean } = { replace: false },
+    { replace, fence }: { readonly replace: boolean; readonly fence?: number } = { replace: false },
   ): Promise<void> {
     const there = await this.size(digest)
     if (!replace && there !== undefined) return requireSize(digest, there, size)
-    const folder = this.#folder(upload)
-    const pieces = await guarded(`list ${folder}`, () => listPieces(this.#bucket, folder))
+    const pieces = await this.#pieces(upload, fence)
     // More than that is what bodies that were given up have left, or send still.
     if ((stagedBytes(pieces) ?? -1) < size) {
       if (there !== undefined) return requireSize(digest, there, size)
@@ -230,14 +242,20 @@ export class S3BlobStore implements BlobStore {
 
   async close(): Promise<void> {
     this.#onClose()
+    this.#options.reads.close()
     this.#bucket.close()
+  }
+
+  #pieces(upload: UploadId, fence?: number): Promise<readonly Piece[]> {
+    const folder = this.#folder(upload)
+    return guarded(`list ${folder}`, () => listPieces(this.#bucket, folder, fence))
   }
 
   #folder(upload: UploadId): string {
     return `${this.#root}${uploadKey(upload)}/`
   }
 
-  #target(key: string): StagingTarget {
+  #target(key: string): Extract<StagingTarget, { kind: 's3' }> {
     const { credentials, limits } = this.#options
     const connection = { ...this.#bucket.connection, credentials: credentials() }
     return { kind: 's3', key, connection, limits }
@@ -283,7 +301,7 @@ export class S3BlobStore implements BlobStore {
   // Once: an attempt without an answer may happen when a later one has long been answered, and the blob been pushed again.
   #remove(key: string, requireHeld?: () => void): Promise<void> {
     return deleteObject(this.#bucket, key, {
-      attemptsMax: 1,
+      isOnce: true,
       ...(requireHeld === undefined ? {} : { onSigned: requireHeld }),
     })
   }

@@ -20,11 +20,19 @@ export function quarantineBlob(
   transaction: KeyValueTransaction,
   digest: Digest,
   isThere: () => boolean,
+  unknown?: { readonly size: number; readonly leaseUntilMs: number },
 ): Answer<'quarantineBlob'> {
   const key = blobKey(digest)
   const text = transaction.get(key)
   const record = text === undefined ? undefined : decoded(() => decodeBlob(text, key))
-  if (record === undefined) return 'unchanged'
+  if (record === undefined) {
+    if (unknown === undefined) return 'unchanged'
+    const { size, leaseUntilMs } = unknown
+    if (isHeld(transaction, digest))
+      transaction.put(key, encodeBlob({ size, state: 'quarantined' }))
+    else putUnheld(transaction, digest, size, leaseUntilMs, 'quarantined')
+    return 'quarantined'
+  }
   // Under the lock of all writers, so that no push can have linked what is not there.
   if (isThere()) return 'there'
   if (record.state === 'live') {

@@ -153,12 +153,9 @@ export class KeyValueRecordAudit implements RecordAudit {
   }
 
   quarantineBlob(
-    digest: Digest,
-    isThere: () => boolean,
+    ...of: Parameters<RecordAudit['quarantineBlob']>
   ): ReturnType<RecordAudit['quarantineBlob']> {
-    return this.#store.write('durable', (transaction) =>
-      changes.quarantineBlob(transaction, digest, isThere),
-    )
+    return this.#store.write('durable', (transaction) => changes.quarantineBlob(transaction, ...of))
   }
 
   settleBlob(

@@ -106,7 +106,7 @@ export function openS3Scene(
   const { partBytes = 8 * mib, threadBudgetBytes = 64 * mib } = options
   const root = rootOf(options.prefix ?? '')
   const store = new S3BlobStore({
-    ...{ bucket, root, limits: { partBytes, threadBudgetBytes } },
+    ...{ bucket, reads: bucket, root, limits: { partBytes, threadBudgetBytes } },
     credentials: () => connection.credentials ?? s3Keys,
     onMismatch: (digest) => mismatches.push(digest),
     onFault: (what, error) => {
@@ -122,8 +122,7 @@ export function openS3Scene(
     fence += 1
     return ingest.receive(
       {
-        ...{ target: store.staging(upload), offset: 0, algorithm: 'sha256', sync: true },
-        fence,
+        ...{ target: store.staging(upload, fence), offset: 0, algorithm: 'sha256', sync: true },
         ...{ hash: { kind: 'stream' }, bytesMax: Number.MAX_SAFE_INTEGER },
         ...plan,
       },
