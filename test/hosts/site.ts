@@ -84,7 +84,18 @@ export class HostNode {
   }
 
   admin(path: string): ReturnType<typeof adminCall> {
-    return adminCall(join(this.#options.folder, `${this.name}.sock`), path)
+    return adminCall(this.#socket, path)
+  }
+
+  /** POST of the admin interface; answers what it says. Errors: AssertionError unless it is 200. */
+  async tell<T>(path: string, input: object): Promise<T> {
+    const { status, body } = await adminCall(this.#socket, path, 'POST', JSON.stringify(input))
+    assert.equal(status, 200, body)
+    return JSON.parse(body) as T
+  }
+
+  get #socket(): string {
+    return join(this.#options.folder, `${this.name}.sock`)
   }
 
   async status<T>(): Promise<T> {
@@ -116,7 +127,7 @@ export class HostNode {
   }
 
   #configuration(): string {
-    const { bucket, database, folder, name, port, toml, ways } = this.#options
+    const { bucket, database, port, toml, ways } = this.#options
     return `
 [server]
 bind_address = "127.0.0.1"
@@ -124,7 +135,7 @@ port = ${port}
 [health]
 check_host = false
 [admin]
-socket = ${JSON.stringify(join(folder, `${name}.sock`))}
+socket = ${JSON.stringify(this.#socket)}
 [blob_store.s3]
 endpoint = "${ways.s3.endpoint}"
 bucket = "${bucket}"
@@ -143,8 +154,7 @@ connect_timeout = "3s"
 statement_timeout = "5s"
 [redis]
 url = "redis://127.0.0.1:${ways.redis.port}"
-[global.access_policy]
-default = "allow"
+${toml.includes('[global.access_policy]') ? '' : '[global.access_policy]\ndefault = "allow"\n'}
 ${toml}
 `
   }
