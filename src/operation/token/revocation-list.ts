@@ -5,7 +5,7 @@ import { type TokenKeeper, tokensOutlivedMs } from './state.ts'
 
 export interface RevocationListOptions {
   readonly store: Pick<TokenStore, 'applyRevocations'>
-  readonly keeper: Pick<TokenKeeper, 'onChange' | 'reload' | 'stored'>
+  readonly keeper: Pick<TokenKeeper, 'onChange' | 'refresh' | 'reload' | 'stored'>
   /** Wall clock, in ms since the epoch. */
   readonly now: () => number
 }
@@ -63,6 +63,8 @@ export class RevocationList {
       sum.dropped += dropped
     }
     if (sum.applied > 0) await keeper.reload()
+    // In a store that is shared whoever told it has written it already.
+    else if (believed.length > 0) await keeper.refresh()
     return sum
   }
 }
