@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -299,6 +299,35 @@ describe('blobs in a bucket', needsVersitygw, () => {
     assert.ok(assertStatus(got, 200).body.equals(bytes))
     await adopting.stop()
     rmSync(adopting.folder, { recursive: true, force: true })
+  })
+
+  test('a backup of a bucket is whole, grows by what is new, and is restored to a directory', async () => {
+    const { client } = site
+    const bytes = randomBytes(7 * mib)
+    await client.pushBlob('backed-up', bytes)
+    const to = join(site.folder, 'backup')
+    mkdirSync(to)
+    for (const expected of [/blobs/, /0 blobs/]) {
+      const made = await site.run('backup', 'create', '--to', to)
+      assert.equal(made.code, 0, made.out)
+      assert.match(made.out, expected)
+    }
+    const verified = await site.run('backup', 'verify', to)
+    assert.equal(verified.code, 0, verified.out)
+    const rootDir = join(site.folder, 'restored')
+    const file = join(site.folder, 'restored.toml')
+    writeFileSync(
+      file,
+      `[blob_store.fs]\nroot_dir = ${JSON.stringify(rootDir)}\n[global.access_policy]\n`,
+    )
+    const restored = await runCommand(['-c', file, 'backup', 'restore', to], site.folder)
+    assert.equal(restored.code, 0, restored.out)
+    const server = await startServer({ rootDir })
+    const other = new RegistryClient(server.url)
+    const got = await other.get(`/v2/backed-up/blobs/${digestOf(bytes)}`)
+    assert.ok(assertStatus(got, 200).body.equals(bytes))
+    other.close()
+    assert.equal((await server.stop()).code, 0)
   })
 
   test('the doctor asks the bucket, and tells what is wrong with it', async () => {
