@@ -4,12 +4,15 @@ import { realpath } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { loadConfig } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config, S3Config } from '../config/schema.ts'
 import { type AnyJob, anyJob } from '../maintain/job/any-job.ts'
 import { MigrateError, type MigrationTarget } from '../maintain/migrate/contract.ts'
 import { createMigrateJob } from '../maintain/migrate/job.ts'
 import { createIngestPool } from '../offload/ingest-pool.ts'
+import type { BlobStore } from '../storage/blob/contract.ts'
 import { openFsBlobStore } from '../storage/blob/fs/store.ts'
+import { rootOf } from '../storage/blob/s3/root.ts'
+import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Closers } from './closers.ts'
 import { pairAnew, requireFreeBlobs } from './pairing.ts'
@@ -35,22 +38,21 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
   const isInPlace = await sharesBlobs(source, safe)
   const closers = new Closers(log)
   try {
-    const { rootDir } = directoryOf(safe)
-    if (!isInPlace) await requireOwn(rootDir)
+    const { blobStore } = safe
+    if (!isInPlace && blobStore.kind === 'fs') await requireOwn(blobStore.rootDir)
     const { target: records, store } = await openRestoreTarget(safe, log, closers)
-    if (!isInPlace) await requireFreeBlobs(safe, store)
-    const blobs = isInPlace ? undefined : await openFsBlobStore({ rootDir, durability: 'fsync' })
-    if (blobs !== undefined) closers.add(() => blobs.close())
+    const bucket = blobStore.kind === 's3' ? await openBucket(blobStore, log, closers) : undefined
+    if (!isInPlace) await requireFreeBlobs(safe, store, bucket)
+    const blobs = isInPlace ? undefined : (bucket ?? (await openTree(blobStore, closers)))
     const ingest = createIngestPool({
-      // A thread hashes as fast as disks read; the other half reads, and serves.
-      workers: Math.max(1, Math.ceil(availableParallelism() / 2)),
+      workers: threads,
       ...{ slabBytes, slabsPerUpload: 8, memoryBudgetBytes: 64 * slabBytes, durability: 'fsync' },
     })
     closers.add(() => ingest.close())
     return {
       ...{ kinds: kindsOf(safe), records, blobs, ingest },
       openDump: () => store.openDump(),
-      pair: () => pairAnew(safe, store, { isMoved: isInPlace }),
+      pair: () => pairAnew(safe, store, { isMoved: isInPlace, bucket }),
       close: () => closers.closeAll(),
     }
   } catch (error) {
@@ -60,6 +62,8 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
 }
 
 const slabBytes = 1 << 20
+// A thread hashes as fast as disks read; the other half reads, and serves.
+const threads = Math.max(1, Math.ceil(availableParallelism() / 2))
 
 async function requireOther(source: Config, target: Config): Promise<void> {
   for (const { blobStore, metadataStore } of [source, target]) {
@@ -78,23 +82,49 @@ async function requireOther(source: Config, target: Config): Promise<void> {
   }
 }
 
-// A bucket can be neither filled nor left by a migration yet: no id is given to it before the records are there.
-function directoryOf({ blobStore }: Config): Extract<Config['blobStore'], { kind: 'fs' }> {
-  if (blobStore.kind === 'fs') return blobStore
-  throw new MigrateError(
-    `blobs are migrated from [blob_store.fs] to [blob_store.fs] alone, not with [blob_store.${blobStore.kind}]`,
-  )
+async function openBucket(
+  blobStore: S3Config,
+  log: Logger,
+  closers: Closers,
+): Promise<S3BlobStore> {
+  // Loaded here, so that a server without a bucket starts without its client.
+  const { openS3BlobStore } = await import('../storage/blob/s3/open.ts')
+  const bucket = await openS3BlobStore(blobStore, threads, {
+    onAttempt: () => undefined,
+    // Whoever reads it is told.
+    onMismatch: () => undefined,
+    onFault: (what, error) => log.warn({ err: error }, `${what}: failed`),
+  })
+  closers.add(() => bucket.close())
+  return bucket
+}
+
+async function openTree(blobStore: Config['blobStore'], closers: Closers): Promise<BlobStore> {
+  if (blobStore.kind !== 'fs') throw new MigrateError(`blobs are not moved to ${blobStore.kind}`)
+  const { rootDir } = blobStore
+  const blobs = await openFsBlobStore({ rootDir, durability: 'fsync' })
+  closers.add(() => blobs.close())
+  return blobs
 }
 
 /** Whether the blobs stay where they are. */
 async function sharesBlobs(source: Config, target: Config): Promise<boolean> {
-  const [from, to] = [directoryOf(source), directoryOf(target)]
+  const [from, to] = [source.blobStore, target.blobStore]
+  if (from.kind === 's3' && to.kind === 's3') {
+    return placeInBucket(from) === placeInBucket(to)
+  }
+  if (from.kind !== 'fs' || to.kind !== 'fs') return false
   const [a, b] = [await realPath(from.rootDir), await realPath(to.rootDir)]
   if (a === b) return true
   if (isWithin(a, b) || isWithin(b, a)) {
     throw new MigrateError(`${to.rootDir} and ${from.rootDir} lie in each other`)
   }
   return false
+}
+
+function placeInBucket({ endpoint = '', region, bucket, prefix }: S3Config): string {
+  // Of an own server the region is a word, which may differ.
+  return JSON.stringify([endpoint, endpoint === '' ? region : '', bucket, rootOf(prefix)])
 }
 
 function isWithin(path: string, folder: string): boolean {

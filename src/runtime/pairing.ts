@@ -115,8 +115,14 @@ function inBucket(bucket: S3BlobStore): PlaceOfBlobs {
   const { name } = bucket
   return {
     ...{ name, idName: `${name}${storeIdKey}`, key: 'blob_store.s3', remedy: 'see that' },
-    read: () => bucket.readStoreId(),
-    write: (id) => bucket.writeStoreId(id),
+    read: () => bucket.readId(storeIdKey),
+    write: (id) => bucket.writeId(storeIdKey, id, { replaced: false }),
+    moves: {
+      readTo: () => bucket.readId(movedToKey),
+      writeTo: (id) => bucket.writeId(movedToKey, id, { replaced: true }),
+      forget: () => bucket.forgetId(movedToKey),
+      replace: (id) => bucket.writeId(storeIdKey, id, { replaced: true }),
+    },
     isAnyThere: async (digests) => {
       for (const digest of digests) if ((await bucket.size(digest)) !== undefined) return true
       return false
@@ -203,9 +209,9 @@ export async function pairingProblem(
 export async function pairAnew(
   config: Config,
   records: MaintenanceStore | KeepsPlaceId,
-  { isMoved }: { readonly isMoved: boolean },
+  { isMoved, bucket }: { readonly isMoved: boolean; readonly bucket?: S3BlobStore | undefined },
 ): Promise<void> {
-  const places = placesOf(config, records)
+  const places = placesOf(config, records, bucket)
   if (places === undefined) return
   const { ofBlobs, ofRecords } = places
   const from = await ofBlobs.read()
@@ -225,8 +231,9 @@ export async function pairAnew(
 export async function requireFreeBlobs(
   config: Config,
   records: MaintenanceStore | KeepsPlaceId,
+  bucket?: S3BlobStore,
 ): Promise<void> {
-  const places = placesOf(config, records)
+  const places = placesOf(config, records, bucket)
   if (places === undefined) return
   const [known, blobs] = await Promise.all([places.ofRecords.read(), places.ofBlobs.read()])
   const ours = known?.startsWith(pending) ? known.slice(pending.length) : known

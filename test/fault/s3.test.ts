@@ -228,7 +228,7 @@ describe('an S3 that misbehaves', needsVersitygw, () => {
     gate.behave(() => ({ kind: 'speaks-html', status: 404 }))
     await assert.rejects(scene.store.size(digest), isUnavailable(/404/))
     await assert.rejects(scene.store.open(digest), isUnavailable(/404/))
-    await assert.rejects(scene.store.readStoreId(), isUnavailable(/404/))
+    await assert.rejects(scene.store.readId('_keelson/store-id'), isUnavailable(/404/))
   })
 
   test('what cannot be removed is not called removed', async () => {

@@ -152,11 +152,13 @@ export class BlobCopier {
   async #writeAll(reader: BlobReader, temporary: string, hash: Hash | undefined): Promise<void> {
     const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, reader.size))
     const file = await open(temporary, 'wx', this.#layout.fileMode ?? fileMode)
+    // Where each read by itself would be a request.
+    const pass = reader.pass?.(0, reader.size)
     try {
       for (let position = 0; position < reader.size; ) {
         await this.#context.pace({ items: 0, bytes: Math.min(chunkBytes, reader.size - position) })
         this.#context.signal.throwIfAborted()
-        const count = await ofSource(reader.read(position, buffer))
+        const count = await ofSource(pass?.read(buffer) ?? reader.read(position, buffer))
         const bytes = buffer.subarray(0, count)
         hash?.update(bytes)
         await writeAll(file, bytes)
@@ -164,6 +166,7 @@ export class BlobCopier {
       }
       await file.datasync()
     } finally {
+      pass?.close()
       await file.close()
     }
   }

@@ -136,12 +136,17 @@ async function* chunksOf(
   reader: BlobReader,
   { signal }: Pick<JobContext, 'signal'>,
 ): AsyncGenerator<Uint8Array> {
-  for (let position = 0; position < reader.size; ) {
-    signal.throwIfAborted()
-    const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, reader.size - position))
-    const length = await reader.read(position, buffer)
-    if (length === 0) return
-    position += length
-    yield buffer.subarray(0, length)
+  const pass = reader.pass?.(0, reader.size)
+  try {
+    for (let position = 0; position < reader.size; ) {
+      signal.throwIfAborted()
+      const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, reader.size - position))
+      const length = await (pass === undefined ? reader.read(position, buffer) : pass.read(buffer))
+      if (length === 0) return
+      position += length
+      yield buffer.subarray(0, length)
+    }
+  } finally {
+    pass?.close()
   }
 }

@@ -5,7 +5,7 @@ import { S3Bucket } from '../../../s3/client.ts'
 import { isVersioned, listObjects } from '../../../s3/objects.ts'
 import { guarded } from './fault.ts'
 import { connectionOf } from './open.ts'
-import { rootOf } from './place.ts'
+import { rootOf } from './root.ts'
 
 export interface BucketFacts {
   /** It keeps what is removed; false also where it does not tell. */

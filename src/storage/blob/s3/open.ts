@@ -13,7 +13,7 @@ import type {
 } from '../../../s3/contract.ts'
 import { listObjects } from '../../../s3/objects.ts'
 import { guarded } from './fault.ts'
-import { rootOf } from './place.ts'
+import { rootOf } from './root.ts'
 import { S3BlobStore } from './store.ts'
 
 const budgetBytesMin = 128 * 1024 * 1024

@@ -1,27 +1,17 @@
-// Where in a bucket a store lies, and the id by which it and its records know each other.
+// What of a bucket is no blob: the id by which it and its records know each other, and what others have there.
 
 import type { S3Bucket } from '../../../s3/client.ts'
 import { S3Fault } from '../../../s3/fault.ts'
 import { listObjects, putObject, readSmall } from '../../../s3/objects.ts'
 import { StorageError } from '../../error.ts'
-import { repositoriesKey, storeIdKey } from '../keys.ts'
+import { repositoriesKey } from '../keys.ts'
 import { guarded } from './fault.ts'
 
-/** What Docker Distribution has between its `rootdirectory` and its keys. */
-const distributionRoot = 'docker/registry/v2'
 const idBytesMax = 256
 const shape = /^[0-9a-f-]{8,64}$/
 
-/** What all keys of a store begin with; ends in a slash. `prefix`: of the configuration. */
-export function rootOf(prefix: string): string {
-  const plain = prefix.replace(/^\/+|\/+$/g, '')
-  if (plain === distributionRoot || plain.endsWith(`/${distributionRoot}`)) return `${plain}/`
-  return plain === '' ? `${distributionRoot}/` : `${plain}/${distributionRoot}/`
-}
-
-/** Undefined where there is none. Errors: StorageError 'unavailable', 'corrupt'. */
-export async function readStoreId(bucket: S3Bucket, root: string): Promise<string | undefined> {
-  const key = `${root}${storeIdKey}`
+/** The id at a key; undefined where there is none. Errors: StorageError 'unavailable', 'corrupt'. */
+export async function readId(bucket: S3Bucket, key: string): Promise<string | undefined> {
   const bytes = await guarded(`read ${key}`, () => readSmall(bucket, key, idBytesMax))
   if (bytes === undefined) return undefined
   const text = Buffer.from(bytes).toString('utf8').trim()
@@ -29,14 +19,22 @@ export async function readStoreId(bucket: S3Bucket, root: string): Promise<strin
   return text
 }
 
-/** Where there is one already it stays. Answers which one there is afterwards. Errors: as `readStoreId`, 'full'. */
-export async function writeStoreId(bucket: S3Bucket, root: string, id: string): Promise<string> {
-  const key = `${root}${storeIdKey}`
+/**
+ * Where there is one already it stays, unless it is `replaced`. Answers which one there is afterwards. Errors: as
+ * `readId`, 'full'.
+ */
+export async function writeId(
+  bucket: S3Bucket,
+  key: string,
+  id: string,
+  { replaced }: { readonly replaced: boolean },
+): Promise<string> {
   // Asked first, since not every server knows conditions.
-  const known = await readStoreId(bucket, root)
+  const known = replaced ? undefined : await readId(bucket, key)
   if (known !== undefined) return known
   const body = Buffer.from(`${id}\n`)
   await guarded(`write ${key}`, async () => {
+    if (replaced) return putObject(bucket, key, body)
     try {
       await putObject(bucket, key, body, { isNew: true })
     } catch (error) {
@@ -47,7 +45,7 @@ export async function writeStoreId(bucket: S3Bucket, root: string, id: string): 
       await putObject(bucket, key, body)
     }
   })
-  return (await readStoreId(bucket, root)) ?? id
+  return (await readId(bucket, key)) ?? id
 }
 
 /** Whether another registry has records of its own beside the blobs. Errors: StorageError. */

@@ -30,7 +30,7 @@ import {
   uploadsKey,
 } from '../keys.ts'
 import { guarded, storageFault } from './fault.ts'
-import { hasOtherRecords, readStoreId, writeStoreId } from './place.ts'
+import { hasOtherRecords, readId, writeId } from './place.ts'
 import { copyWhole, putTogether } from './publish.ts'
 import { ObjectReader } from './reader.ts'
 import { inLanes } from './turns.ts'
@@ -79,12 +79,19 @@ export class S3BlobStore implements BlobStore {
     return `${this.#bucket.connection.bucket}/${this.#root}`
   }
 
-  readStoreId(): Promise<string | undefined> {
-    return readStoreId(this.#bucket, this.#root)
+  /** An id that a key of the store holds, none of a blob. Errors: StorageError 'unavailable', 'corrupt'. */
+  readId(key: string): Promise<string | undefined> {
+    return readId(this.#bucket, `${this.#root}${key}`)
   }
 
-  writeStoreId(id: string): Promise<string> {
-    return writeStoreId(this.#bucket, this.#root, id)
+  /** Where there is one it stays, unless it is `replaced`. Answers what there is afterwards. Errors: as `readId`, 'full'. */
+  writeId(key: string, id: string, options: { readonly replaced: boolean }): Promise<string> {
+    return writeId(this.#bucket, `${this.#root}${key}`, id, options)
+  }
+
+  /** Idempotent. Errors: StorageError 'unavailable'. */
+  forgetId(key: string): Promise<void> {
+    return guarded(`remove ${key}`, () => deleteObject(this.#bucket, `${this.#root}${key}`))
   }
 
   async open(digest: Digest): Promise<BlobReader | undefined> {

@@ -149,7 +149,7 @@ describe('reading blobs of a bucket', needsVersitygw, () => {
     await assert.rejects(away.store.open(digest), isAway)
     await assert.rejects(away.store.size(digest), isAway)
     await assert.rejects(away.store.stagedSize(newUploadId(randomUUID)), isAway)
-    await assert.rejects(away.store.readStoreId(), isAway)
+    await assert.rejects(away.store.readId('_keelson/store-id'), isAway)
     await assert.rejects(away.store.remove(digest), isAway)
     await assert.rejects(away.store.probe(), isAway)
     await away.close()

@@ -8,7 +8,7 @@ import type { IngestOutcome, IngestPlan } from '../../../../src/offload/contract
 import { createIngestPool, type RunningIngestPool } from '../../../../src/offload/ingest-pool.ts'
 import { S3Bucket } from '../../../../src/s3/client.ts'
 import type { S3Attempt, S3Connection } from '../../../../src/s3/contract.ts'
-import { rootOf } from '../../../../src/storage/blob/s3/place.ts'
+import { rootOf } from '../../../../src/storage/blob/s3/root.ts'
 import { S3BlobStore } from '../../../../src/storage/blob/s3/store.ts'
 import type { BlobStoreScene } from '../../../contract/blob-store.ts'
 import { s3Keys } from '../../../support/versitygw.ts'
