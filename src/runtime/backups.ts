@@ -1,7 +1,6 @@
 // Backups without a server: what proves and prunes them needs no store, what restores one has it alone.
 
 import { randomUUID } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import type { Audit } from '../audit/audit.ts'
 import type { Config } from '../config/schema.ts'
 import type { BackupSettings } from '../maintain/backup/create.ts'
@@ -13,12 +12,12 @@ import { listSnapshotIds, readSnapshot, type Snapshot } from '../maintain/backup
 import { type VerifyResult, verifyBackup } from '../maintain/backup/verify.ts'
 import type { JobProgress } from '../maintain/job/contract.ts'
 import { createIngestPool, type RunningIngestPool } from '../offload/ingest-pool.ts'
-import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import { createLog } from '../telemetry/log.ts'
 import { counted } from '../telemetry/rough-units.ts'
 import { openConfiguredAudit } from './audit.ts'
 import { Closers } from './closers.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
+import { openTargetBlobs, targetThreads } from './target-blobs.ts'
 
 export type { PruneResult, RestoreResult, Snapshot, VerifyResult }
 
@@ -92,19 +91,15 @@ export async function restoreBackupFrom(
   if (blobStore.kind === 'memory' || metadataStore.kind === 'memory') {
     throw new Error('a store in memory is gone with this command: configure one on disk')
   }
-  if (blobStore.kind === 's3') {
-    throw new Error('backups are restored to [blob_store.fs] alone, not to a bucket')
-  }
   const layout = new Layout(folder)
   // Before a store is made for it.
   await requireIdentity(layout)
-  await requireOwn(blobStore.rootDir)
+  if (blobStore.kind === 'fs') await requireOwn(blobStore.rootDir)
   const { log, flush } = createLog({ ...config.log, level: 'warn', descriptor: 2 })
   const closers = new Closers(log)
   try {
     const { target } = await openRestoreTarget(config, log, closers)
-    const blobs = await openFsBlobStore({ rootDir: blobStore.rootDir, durability: 'fsync' })
-    closers.add(() => blobs.close())
+    const blobs = await openTargetBlobs(blobStore, log, closers)
     // After the store: whoever has its lock is alone with the audit log, too.
     const audit = await openConfiguredAudit(config, log, closers)
     return await audited(audit, folder, () =>
@@ -151,8 +146,7 @@ const slabBytes = 1 << 20
 
 async function withThreads<T>(action: (ingest: RunningIngestPool) => Promise<T>): Promise<T> {
   const ingest = createIngestPool({
-    // A thread hashes as fast as disks read; the other half writes and reads.
-    workers: Math.max(1, Math.ceil(availableParallelism() / 2)),
+    workers: targetThreads,
     ...{ slabBytes, slabsPerUpload: 8, memoryBudgetBytes: 64 * slabBytes, durability: 'fsync' },
   })
   try {

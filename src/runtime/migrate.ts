@@ -1,7 +1,6 @@
 // The stores that a migration fills: those of another configuration, opened alone.
 
 import { realpath } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { loadConfig } from '../config/load.ts'
 import type { Config, S3Config } from '../config/schema.ts'
@@ -9,14 +8,12 @@ import { type AnyJob, anyJob } from '../maintain/job/any-job.ts'
 import { MigrateError, type MigrationTarget } from '../maintain/migrate/contract.ts'
 import { createMigrateJob } from '../maintain/migrate/job.ts'
 import { createIngestPool } from '../offload/ingest-pool.ts'
-import type { BlobStore } from '../storage/blob/contract.ts'
-import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import { rootOf } from '../storage/blob/s3/root.ts'
-import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Closers } from './closers.ts'
 import { pairAnew, requireFreeBlobs } from './pairing.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
+import { openTargetBlobs, openTargetBucket, targetThreads } from './target-blobs.ts'
 
 export function migrateJob(config: () => Config, log: Logger): AnyJob {
   return anyJob(
@@ -41,11 +38,14 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
     const { blobStore } = safe
     if (!isInPlace && blobStore.kind === 'fs') await requireOwn(blobStore.rootDir)
     const { target: records, store } = await openRestoreTarget(safe, log, closers)
-    const bucket = blobStore.kind === 's3' ? await openBucket(blobStore, log, closers) : undefined
+    const bucket =
+      blobStore.kind === 's3' ? await openTargetBucket(blobStore, log, closers) : undefined
     if (!isInPlace) await requireFreeBlobs(safe, store, bucket)
-    const blobs = isInPlace ? undefined : (bucket ?? (await openTree(blobStore, closers)))
+    const blobs = isInPlace
+      ? undefined
+      : (bucket ?? (await openTargetBlobs(blobStore, log, closers)))
     const ingest = createIngestPool({
-      workers: threads,
+      workers: targetThreads,
       ...{ slabBytes, slabsPerUpload: 8, memoryBudgetBytes: 64 * slabBytes, durability: 'fsync' },
     })
     closers.add(() => ingest.close())
@@ -62,8 +62,6 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
 }
 
 const slabBytes = 1 << 20
-// A thread hashes as fast as disks read; the other half reads, and serves.
-const threads = Math.max(1, Math.ceil(availableParallelism() / 2))
 
 async function requireOther(source: Config, target: Config): Promise<void> {
   for (const { blobStore, metadataStore } of [source, target]) {
@@ -80,31 +78,6 @@ async function requireOther(source: Config, target: Config): Promise<void> {
     const isSame = from.host === to.host && from.port === to.port && from.database === to.database
     if (isSame) throw new MigrateError(`both configurations name the database ${to.database}`)
   }
-}
-
-async function openBucket(
-  blobStore: S3Config,
-  log: Logger,
-  closers: Closers,
-): Promise<S3BlobStore> {
-  // Loaded here, so that a server without a bucket starts without its client.
-  const { openS3BlobStore } = await import('../storage/blob/s3/open.ts')
-  const bucket = await openS3BlobStore(blobStore, threads, {
-    onAttempt: () => undefined,
-    // Whoever reads it is told.
-    onMismatch: () => undefined,
-    onFault: (what, error) => log.warn({ err: error }, `${what}: failed`),
-  })
-  closers.add(() => bucket.close())
-  return bucket
-}
-
-async function openTree(blobStore: Config['blobStore'], closers: Closers): Promise<BlobStore> {
-  if (blobStore.kind !== 'fs') throw new MigrateError(`blobs are not moved to ${blobStore.kind}`)
-  const { rootDir } = blobStore
-  const blobs = await openFsBlobStore({ rootDir, durability: 'fsync' })
-  closers.add(() => blobs.close())
-  return blobs
 }
 
 /** Whether the blobs stay where they are. */

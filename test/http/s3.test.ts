@@ -328,6 +328,14 @@ describe('blobs in a bucket', needsVersitygw, () => {
     assert.ok(assertStatus(got, 200).body.equals(bytes))
     other.close()
     assert.equal((await server.stop()).code, 0)
+    const again = new Site(site.s3, await site.s3.bucket())
+    const filled = await again.run('backup', 'restore', to)
+    assert.equal(filled.code, 0, filled.out + filled.err)
+    await again.start()
+    const from = await again.client.get(`/v2/backed-up/blobs/${digestOf(bytes)}`)
+    assert.ok(assertStatus(from, 200).body.equals(bytes))
+    await again.stop()
+    rmSync(again.folder, { recursive: true, force: true })
   })
 
   test('the doctor asks the bucket, and tells what is wrong with it', async () => {
