@@ -18,6 +18,7 @@ import { createLog } from '../telemetry/log.ts'
 import { counted } from '../telemetry/rough-units.ts'
 import { openConfiguredAudit } from './audit.ts'
 import { Closers } from './closers.ts'
+import { openKeys } from './encryption.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
 
 export type { PruneResult, RestoreResult, Snapshot, VerifyResult }
@@ -103,7 +104,9 @@ export async function restoreBackupFrom(
   const closers = new Closers(log)
   try {
     const { target } = await openRestoreTarget(config, log, closers)
-    const blobs = await openFsBlobStore({ rootDir: blobStore.rootDir, durability: 'fsync' })
+    const keys = await openKeys(config)
+    const place = { rootDir: blobStore.rootDir, ...(keys && { keys }) }
+    const blobs = await openFsBlobStore({ ...place, durability: 'fsync' })
     closers.add(() => blobs.close())
     // After the store: whoever has its lock is alone with the audit log, too.
     const audit = await openConfiguredAudit(config, log, closers)

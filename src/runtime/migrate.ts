@@ -12,6 +12,7 @@ import { createIngestPool } from '../offload/ingest-pool.ts'
 import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Closers } from './closers.ts'
+import { openKeys } from './encryption.ts'
 import { pairAnew, requireFreeBlobs } from './pairing.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
 
@@ -39,7 +40,9 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
     if (!isInPlace) await requireOwn(rootDir)
     const { target: records, store } = await openRestoreTarget(safe, log, closers)
     if (!isInPlace) await requireFreeBlobs(safe, store)
-    const blobs = isInPlace ? undefined : await openFsBlobStore({ rootDir, durability: 'fsync' })
+    const keys = isInPlace ? undefined : await openKeys(safe)
+    const place = { rootDir, ...(keys && { keys }) }
+    const blobs = isInPlace ? undefined : await openFsBlobStore({ ...place, durability: 'fsync' })
     if (blobs !== undefined) closers.add(() => blobs.close())
     const ingest = createIngestPool({
       // A thread hashes as fast as disks read; the other half reads, and serves.

@@ -26,11 +26,20 @@ export interface SealingTerms {
 
 export const keysMax = 64
 
+/** The first one of all texts is the active one. Errors: as `parseKeyLines`; Error where there is none. */
+export function parseKeys(...texts: readonly string[]): SealingKeys {
+  const found = new Map<string, MasterKey>()
+  for (const key of texts.flatMap(parseKeyLines)) found.set(key.id, found.get(key.id) ?? key)
+  const [active, ...others] = found.values()
+  if (active === undefined) throw new Error('there is no key')
+  return { active, others }
+}
+
 /**
- * One key a line, in hex or base64: the first one is the active one. Empty lines and those that begin with `#` do
- * not count. Errors: Error that names the line, and never a part of it.
+ * One key a line, in hex or base64. Empty lines and those that begin with `#` do not count.
+ * Errors: Error that names the line, and never a part of it.
  */
-export function parseKeys(text: string): SealingKeys {
+export function parseKeyLines(text: string): readonly MasterKey[] {
   const keys: MasterKey[] = []
   for (const [index, line] of text.split('\n').entries()) {
     const written = line.trim()
@@ -49,9 +58,7 @@ export function parseKeys(text: string): SealingKeys {
     keys.push({ id, bytes })
     if (keys.length > keysMax) throw new Error(`there are more than ${keysMax} keys`)
   }
-  const [active, ...others] = keys
-  if (active === undefined) throw new Error('there is no key')
-  return { active, others }
+  return keys
 }
 
 export function keyIdOf(key: Uint8Array): string {

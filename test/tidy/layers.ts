@@ -167,6 +167,7 @@ export const layers: readonly Layer[] = [
       ...foundation,
       'src/http',
       'src/config',
+      'src/sealing',
       'src/storage',
       'src/offload',
       'src/route',

@@ -39,10 +39,12 @@ export function sealedSizeNow(path: string, size: number): number | undefined {
 export class FsSealing implements BlobSealing {
   readonly #root: string
   readonly #keys: SealingKeys
+  readonly #onForged: ((digest: Digest) => void) | undefined
   readonly #parts = new RecentParts()
 
-  constructor(root: string, keys: SealingKeys) {
+  constructor(root: string, keys: SealingKeys, onForged?: (digest: Digest) => void) {
     this.#root = root
+    this.#onForged = onForged
     this.#keys = keys
   }
 
@@ -55,7 +57,10 @@ export class FsSealing implements BlobSealing {
   }
 
   reading(digest?: Digest): SealedReading {
-    return { terms: this.terms(digest), parts: this.#parts }
+    const onForged = (): void => {
+      if (digest !== undefined) this.#onForged?.(digest)
+    }
+    return { terms: this.terms(digest), parts: this.#parts, onForged }
   }
 
   /**

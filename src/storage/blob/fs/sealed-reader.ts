@@ -24,6 +24,8 @@ export type RawFile = BlobReader & Required<Pick<BlobReader, 'readNow' | 'fateNo
 export interface SealedReading {
   readonly terms: SealingTerms
   readonly parts: RecentParts
+  /** It is not what was written. */
+  readonly onForged: () => void
 }
 
 /** Errors: StorageError 'unavailable' where the key is not there; 'corrupt' where it is not the file of the digest. */
@@ -31,15 +33,16 @@ export function openSealed(
   file: RawFile,
   header: Uint8Array,
   path: string,
-  { terms, parts }: SealedReading,
+  { terms, parts, onForged }: SealedReading,
 ): BlobReader {
   const { keys, digest } = terms
   try {
     const { key } = openKey(header, keys)
     const size =
       digest === undefined ? blobLength(file.size) : sizeOfBlob(header, key, digest, file.size)
-    return new SealedReader(file, { key, size, path, parts })
+    return new SealedReader(file, { key, size, path, parts, onForged })
   } catch (error) {
+    if (error instanceof SealingFault && error.kind === 'forged') onForged()
     throw explained(path, error)
   }
 }
@@ -101,6 +104,7 @@ interface Opened {
   readonly size: number
   readonly path: string
   readonly parts: RecentParts
+  readonly onForged: () => void
 }
 
 // At once: 256 KiB of a blob.
@@ -118,12 +122,14 @@ class SealedReader implements BlobReader {
   readonly #path: string
   readonly #parts: RecentParts
   readonly #number: number
+  readonly #onForged: () => void
   /** A segment that is in `#parts`, if any. */
   #lastPart = -1
   #reads = 0
   #isClosed = false
 
-  constructor(file: RawFile, { key, size, path, parts }: Opened) {
+  constructor(file: RawFile, { key, size, path, parts, onForged }: Opened) {
+    this.#onForged = onForged
     this.#file = file
     this.#key = key
     this.size = size
@@ -241,6 +247,7 @@ class SealedReader implements BlobReader {
       if (error instanceof SealingFault && this.#file.fateNow() === 'overwritten') {
         throw new StorageError('unavailable', 'the blob was destroyed while it was read', error)
       }
+      this.#onForged()
       throw explained(this.#path, error)
     }
   }

@@ -48,6 +48,8 @@ export interface FsBlobStoreOptions {
   readonly durability: 'fsync' | 'none'
   /** What is new is encrypted. Absent: nothing is, and nothing may be from before. */
   readonly keys?: SealingKeys
+  /** An encrypted file is not that of this blob, or not what was written. Must not throw. */
+  readonly onForged?: (digest: Digest) => void
 }
 
 /**
@@ -74,8 +76,8 @@ class FsBlobStore implements BlobStore {
   readonly #isDurable: boolean
   readonly #directories = new DirectorySync()
 
-  constructor({ rootDir, durability, keys }: FsBlobStoreOptions) {
-    if (keys !== undefined) this.sealing = new FsSealing(rootDir, keys)
+  constructor({ rootDir, durability, keys, onForged }: FsBlobStoreOptions) {
+    if (keys !== undefined) this.sealing = new FsSealing(rootDir, keys, onForged)
     this.audit = new FsBlobAudit(rootDir, keys !== undefined)
     this.#root = rootDir
     this.#isDurable = durability === 'fsync'

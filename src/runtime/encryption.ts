@@ -1,0 +1,66 @@
+// The master keys of a configuration: read already, or asked of a program.
+
+import { spawn } from 'node:child_process'
+import type { Config, EncryptionConfig } from '../config/schema.ts'
+import { parseKeys, type SealingKeys } from '../sealing/keys.ts'
+
+const outputBytesMax = 64 * 1024
+
+/** Undefined where nothing is encrypted. Errors: Error with a message for the operator, without what was printed. */
+export async function openKeys({
+  blobStore,
+}: Pick<Config, 'blobStore'>): Promise<SealingKeys | undefined> {
+  if (blobStore.kind !== 'fs' || blobStore.encryption === undefined) return undefined
+  const { keysCommand } = blobStore.encryption
+  const keys = blobStore.encryption.keys?.reveal() ?? ''
+  if (keysCommand === undefined) return parseKeys(keys)
+  const name = `blob_store.fs.encryption.keys_command: ${keysCommand}`
+  let text: string
+  try {
+    text = await outputOf(keysCommand, blobStore.encryption)
+  } catch (error) {
+    throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  try {
+    return parseKeys(text, keys)
+  } catch (error) {
+    throw new Error(`${name}: of what it printed ${(error as Error).message}`)
+  }
+}
+
+/** What it says on its error output goes to ours. */
+function outputOf(path: string, { keysTimeoutMs }: EncryptionConfig): Promise<string> {
+  return new Promise((resolve, reject) => {
+    // A group of its own, so that what it has started ends with it.
+    const child = spawn(path, [], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    const chunks: Buffer[] = []
+    let size = 0
+    const end = (problem: string): void => {
+      clearTimeout(timer)
+      child.stdout.destroy()
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // It has ended by itself.
+      }
+      reject(new Error(problem))
+    }
+    const timer = setTimeout(
+      () => end(`it took longer than keys_timeout, ${keysTimeoutMs} ms`),
+      keysTimeoutMs,
+    )
+    child.stdout.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > outputBytesMax) end(`it printed more than ${outputBytesMax} bytes`)
+    })
+    child.on('error', (error: NodeJS.ErrnoException) => end(`cannot run it: ${error.code ?? ''}`))
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      if (code !== 0)
+        end(code === null ? `it was ended by ${signal}` : `it ended with code ${code}`)
+      else resolve(Buffer.concat(chunks).toString('utf8'))
+      for (const chunk of chunks) chunk.fill(0)
+    })
+  })
+}
