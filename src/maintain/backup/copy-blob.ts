@@ -99,7 +99,7 @@ export class BlobCopier {
     const isHere = source?.kind === 'fs'
     if (isHere && source.sealing !== undefined && this.#isLinking) {
       throw new BackupError(
-        'a store that encrypts cannot be linked: a backup holds what was pushed',
+        'the files of a store that encrypts cannot be linked: copy instead, which decrypts them',
       )
     }
     const path = isHere && source.sealing === undefined ? source.path : undefined
