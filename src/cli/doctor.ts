@@ -110,8 +110,16 @@ async function problemsOf(config: Config, files: readonly string[]): Promise<rea
 // Told here as a start would tell it.
 async function problemsOfStores(config: Config): Promise<readonly string[]> {
   const { pairingProblem } = await import('../runtime/pairing.ts')
+  const { encryptionProblem } = await import('../runtime/encryption.ts')
+  return [
+    ...(await problemOf(() => pairingProblem(config))),
+    ...(await problemOf(() => encryptionProblem(config))),
+  ]
+}
+
+async function problemOf(ask: () => Promise<string | undefined>): Promise<readonly string[]> {
   try {
-    const problem = await pairingProblem(config)
+    const problem = await ask()
     return problem === undefined ? [] : [problem]
   } catch (error) {
     if (!(error instanceof Error)) throw error

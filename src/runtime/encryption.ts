@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import type { Config, EncryptionConfig } from '../config/schema.ts'
 import { parseKeys, type SealingKeys } from '../sealing/keys.ts'
+import { keyProblem } from '../storage/blob/fs/key-list.ts'
 
 const outputBytesMax = 64 * 1024
 
@@ -26,6 +27,16 @@ export async function openKeys({
   } catch (error) {
     throw new Error(`${name}: of what it printed ${(error as Error).message}`)
   }
+}
+
+/**
+ * Why the blobs cannot be read with the keys of a configuration; undefined where they can. Errors: as `openKeys`;
+ * StorageError where the list of keys cannot be read.
+ */
+export async function encryptionProblem(config: Config): Promise<string | undefined> {
+  const { blobStore } = config
+  if (blobStore.kind !== 'fs') return undefined
+  return keyProblem(blobStore.rootDir, await openKeys(config))
 }
 
 /** What it says on its error output goes to ours. */
