@@ -87,6 +87,7 @@ async function surroundings(
     host: openHost(),
     files: files.map((file) => resolve(cwd, file)),
     problems: [...(await problemsOf(config, files)), ...(await problemsOfStores(config))],
+    sampled: await sampledBlobs(config),
     uwsProblem,
     isForUws: (listener) => nodeReason(listener, config.tls) === undefined,
     serverPid: await runningPid(config.admin.socket),
@@ -105,6 +106,12 @@ async function problemsOf(config: Config, files: readonly string[]): Promise<rea
   const { problems } = await checkEdge(config, files, Date.now)
   const others = problems.filter(({ key }: ConfigProblem) => !key.startsWith('server.tls.'))
   return others.map((problem) => new ConfigError([problem]).message)
+}
+
+async function sampledBlobs(config: Config): Promise<Surroundings['sampled']> {
+  const { sampleBlobs } = await import('../runtime/encryption.ts')
+  // Another user may not look: the problems tell of what keeps the server from it.
+  return sampleBlobs(config).catch(() => undefined)
 }
 
 // Told here as a start would tell it.

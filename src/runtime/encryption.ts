@@ -1,9 +1,13 @@
 // The master keys of a configuration: read already, or asked of a program.
 
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import type { Config, EncryptionConfig } from '../config/schema.ts'
 import { parseKeys, type SealingKeys } from '../sealing/keys.ts'
 import { keyProblem } from '../storage/blob/fs/key-list.ts'
+import { listBlobs } from '../storage/blob/fs/list-tree.ts'
+import { wrapIdsNow } from '../storage/blob/fs/sealed-files.ts'
+import { dataKey } from '../storage/blob/keys.ts'
 
 const outputBytesMax = 64 * 1024
 
@@ -37,6 +41,28 @@ export async function encryptionProblem(config: Config): Promise<string | undefi
   const { blobStore } = config
   if (blobStore.kind !== 'fs') return undefined
   return keyProblem(blobStore.rootDir, await openKeys(config))
+}
+
+// Digests are random, so the first ones are as good as any.
+const sampledMax = 500
+
+/**
+ * How many of the first blobs are not encrypted, where new ones are; undefined elsewhere. Limits: 500 are looked at.
+ * Errors: StorageError where they cannot be.
+ */
+export async function sampleBlobs({
+  blobStore,
+}: Config): Promise<{ readonly looked: number; readonly plain: number } | undefined> {
+  if (blobStore.kind !== 'fs' || blobStore.encryption === undefined) return undefined
+  let [looked, plain] = [0, 0]
+  // Whatever the size, so that each is looked at once.
+  for await (const { digest } of listBlobs(blobStore.rootDir, async () => 0)) {
+    const ids = wrapIdsNow(join(blobStore.rootDir, dataKey(digest)))
+    looked += 1
+    if (ids === undefined) plain += 1
+    if (looked === sampledMax) break
+  }
+  return { looked, plain }
 }
 
 /** What it says on its error output goes to ours. */

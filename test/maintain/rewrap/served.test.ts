@@ -237,6 +237,25 @@ test('without its key, or with another one, a server does not start and says why
   await assert.rejects(startServer({ rootDir, toml: other }), /behind the first one/)
 })
 
+test('blobs from before are served beside encrypted ones, and the doctor counts them', async () => {
+  const rootDir = await mkdtemp(join(folder, 'root-'))
+  const bytes = randomBytes(100_000)
+  let old = ''
+  await withServer({ rootDir }, async (server) => {
+    old = await push(server, bytes)
+  })
+  const toml = encrypted(await keyFile(first))
+  await withServer({ rootDir, toml }, async (server) => {
+    await push(server, randomBytes(100))
+    assert.ok((await get(server, old)).bytes.equals(bytes))
+    assert.ok(!isSealed(await readFile(pathOf(rootDir, old))))
+    const { out } = await keelson(server, 'doctor')
+    assert.match(out, /1 of 2 blobs that were looked at are not encrypted/)
+    const scrub = await keelson(server, 'scrub')
+    assert.equal(scrub.code, 0, scrub.out)
+  })
+})
+
 test('keys change while images are pulled, through a kill, and the old one is needed no more', async () => {
   const rootDir = await mkdtemp(join(folder, 'root-'))
   const image = await makeImage(join(rootDir, '..', 'image-rotated'), {
