@@ -114,13 +114,15 @@ export class BodySession {
       if (this.#failure) throw this.#failure
       if (!opened) throw new Error('the staged file is not open')
       const { file } = opened
+      const hashed = this.#hashed(opened)
+      await file.seal?.(this.#plan.algorithm, hashed.hex)
       if (this.#plan.sync === 'before') await this.#sync(file)
       const syncing = this.#plan.sync === 'after' ? file.mark?.() : undefined
       if (syncing === undefined) {
         await file.close()
-        return { result: { ok: true, ...this.#hashed(opened) } }
+        return { result: { ok: true, ...hashed } }
       }
-      const result = { ok: true, ...this.#hashed(opened), syncing } as const
+      const result = { ok: true, ...hashed, syncing } as const
       return { result, synced: this.#syncAndClose(file) }
     } catch (error) {
       this.#context.kept.drop(this.#plan.path)

@@ -1,5 +1,6 @@
 // Where an ingest thread puts the bytes of a body: a file, or objects of a bucket.
 
+import type { DigestAlgorithm } from '../src/oci/digest.ts'
 import type { FileMark } from './tasks.ts'
 
 /** Open staged bytes. Errors of every method: IngestFailure. */
@@ -10,6 +11,8 @@ export interface StagedBytes {
   read(target: Uint8Array, position: number): Promise<void>
   /** Give back the room of bytes that will not be committed. */
   cutBack(length: number): Promise<void>
+  /** All of a body is written, and has this digest from the first byte on. Absent where nothing needs to know. */
+  seal?(algorithm: DigestAlgorithm, hex: string): Promise<void>
   /** Nobody wants what is still being written: end it soon. Absent where a write never takes long. */
   stop?(): void
   /** Resolves when all that was written is durable. */

@@ -16,7 +16,7 @@ import {
   writeSync,
   writev,
 } from 'node:fs'
-import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
+import type { ContinuedBytes, CopyOfStaged, StagedBytes } from './staged-bytes.ts'
 import type { FileMark, IngestFailureCode } from './tasks.ts'
 
 /** A failure on its way to the border, where it becomes data. */
@@ -104,12 +104,26 @@ export async function openContinued(path: string, offset: number): Promise<Conti
 }
 
 async function openCopy(path: string, from: StagedFile): Promise<ContinuedBytes> {
+  const copy = copyNames(path)
+  const file = await openFresh(copy.path)
+  return { file, copy: { from, keep: copy.keep, drop: copy.drop } }
+}
+
+/** Where a copy of staged bytes stands till it takes their place. */
+export function copyNames(path: string): Pick<CopyOfStaged, 'keep' | 'drop'> & {
+  readonly path: string
+} {
   const copyPath = `${path}.copy`
-  const file = await openFresh(copyPath)
-  const keep = (): Promise<void> => {
-    return call((settle) => rename(copyPath, path, settle as Settle<void>))
+  return {
+    path: copyPath,
+    keep: () => call((settle) => rename(copyPath, path, settle as Settle<void>)),
+    drop: () => removeFile(copyPath),
   }
-  return { file, copy: { from, keep, drop: () => removeFile(copyPath) } }
+}
+
+/** Open what is there. Errors: IngestFailure 'corrupt' where nothing is. */
+export function openThere(path: string, use: 'read' | 'change'): Promise<StagedFile> {
+  return openExisting(path, 0, use === 'read' ? O_RDONLY : O_RDWR)
 }
 
 /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */

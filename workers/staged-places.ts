@@ -2,6 +2,7 @@
 
 import type { S3Attempt } from '../src/s3/contract.ts'
 import type { S3Place } from './s3-place.ts'
+import { openContinuedSealed, openFreshSealed, openWholeSealed } from './sealed-file.ts'
 import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
 import { openContinued, openFresh, openWhole } from './staged-file.ts'
 import type { StagedPlace } from './tasks.ts'
@@ -18,19 +19,22 @@ export class StagedPlaces {
   }
 
   /** Open for the first byte on. */
-  async fresh({ path, s3 }: StagedPlace): Promise<StagedBytes> {
+  async fresh({ path, s3, sealing }: StagedPlace): Promise<StagedBytes> {
+    if (sealing !== undefined) return openFreshSealed(path, sealing.keys)
     if (s3 === undefined) return openFresh(path)
     return (await this.#bucket()).open(path, s3, 0)
   }
 
   /** Open to append after the first `offset` bytes, and cut off what follows them. */
-  async continued({ path, s3 }: StagedPlace, offset: number): Promise<ContinuedBytes> {
+  async continued({ path, s3, sealing }: StagedPlace, offset: number): Promise<ContinuedBytes> {
+    if (sealing !== undefined) return openContinuedSealed(path, offset, sealing.keys)
     if (s3 === undefined) return openContinued(path, offset)
     return { file: await (await this.#bucket()).open(path, s3, offset) }
   }
 
   /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */
-  async whole({ path, s3 }: StagedPlace, length: number): Promise<StagedBytes> {
+  async whole({ path, s3, sealing }: StagedPlace, length: number): Promise<StagedBytes> {
+    if (sealing !== undefined) return openWholeSealed(path, length, sealing)
     return s3 === undefined
       ? openWhole(path, length)
       : (await this.#bucket()).read(path, s3, length)

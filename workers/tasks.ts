@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { DigestAlgorithm } from '../src/oci/digest.ts'
 import type { S3Attempt, S3Connection, S3StagingLimits } from '../src/s3/contract.ts'
+import type { SealingTerms } from '../src/sealing/keys.ts'
 
 /** Names one body or one reread on one port. Chosen by the event loop, never used again. */
 export type SessionNumber = number
@@ -23,6 +24,8 @@ export interface StagedPlace {
   readonly path: string
   /** Absent: on this host. */
   readonly s3?: S3PlaceTerms
+  /** What is new there is encrypted; what is there already may be. */
+  readonly sealing?: SealingTerms
 }
 
 export interface S3PlaceTerms {
@@ -84,7 +87,7 @@ export type ToIngestThread =
   /** No session is open and none will come. */
   | { readonly kind: 'leave' }
 
-/** `corrupt`: fewer bytes are staged than were committed. */
+/** `corrupt`: fewer bytes are staged than were committed, or encrypted ones are not what was written. */
 export type IngestFailureCode = 'full' | 'unavailable' | 'corrupt'
 
 export type IngestResult =

@@ -30,5 +30,10 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
   shared: { toml: '[storage]\nsharing = "shared"\n' },
   'node-transport': { toml: '[server]\ntransport = "node"\n' },
   'access-none': { toml: '[log]\naccess = "none"\n' },
+  // A key that everybody knows, in the environment, since the file is no place for one.
+  encrypted: {
+    env: { BENCH_KEYS: '6b65656c736f6e2062656e6368206b657920202020202020202020202020202e' },
+    toml: '[blob_store.fs.encryption]\nkeys = { env = "BENCH_KEYS" }\n',
+  },
   'access-all': { toml: '[log]\naccess = "all"\n' },
 }

@@ -87,6 +87,7 @@ async function surroundings(
     host: openHost(),
     files: files.map((file) => resolve(cwd, file)),
     problems: [...(await problemsOf(config, files)), ...(await problemsOfStores(config))],
+    sampled: await sampledBlobs(config),
     uwsProblem,
     isForUws: (listener) => nodeReason(listener, config.tls) === undefined,
     serverPid: await runningPid(config.admin.socket),
@@ -107,11 +108,25 @@ async function problemsOf(config: Config, files: readonly string[]): Promise<rea
   return others.map((problem) => new ConfigError([problem]).message)
 }
 
+async function sampledBlobs(config: Config): Promise<Surroundings['sampled']> {
+  const { sampleBlobs } = await import('../runtime/encryption.ts')
+  // Another user may not look: the problems tell of what keeps the server from it.
+  return sampleBlobs(config).catch(() => undefined)
+}
+
 // Told here as a start would tell it.
 async function problemsOfStores(config: Config): Promise<readonly string[]> {
   const { pairingProblem } = await import('../runtime/pairing.ts')
+  const { encryptionProblem } = await import('../runtime/encryption.ts')
+  return [
+    ...(await problemOf(() => pairingProblem(config))),
+    ...(await problemOf(() => encryptionProblem(config))),
+  ]
+}
+
+async function problemOf(ask: () => Promise<string | undefined>): Promise<readonly string[]> {
   try {
-    const problem = await pairingProblem(config)
+    const problem = await ask()
     return problem === undefined ? [] : [problem]
   } catch (error) {
     if (!(error instanceof Error)) throw error

@@ -4,6 +4,7 @@ import { nearestName } from '../config/hint.ts'
 import { argon } from './argon.ts'
 import { auditVerify } from './audit.ts'
 import { backupCreate, backupList, backupPrune, backupRestore, backupVerify } from './backup.ts'
+import { blobsRewrap } from './blobs.ts'
 import { checkConfig } from './check-config.ts'
 import { type Command, exitCodes, type Terminal } from './command.ts'
 import { doctor } from './doctor.ts'
@@ -44,6 +45,7 @@ export const commands: readonly Command[] = [
   gcRestore,
   gc,
   scrub,
+  blobsRewrap,
   prune,
   tagHistory,
   tagRestore,

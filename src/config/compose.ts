@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { CheckedTables } from './checked-tables.ts'
 import { composeAuth } from './compose-auth.ts'
+import { composeEncryption } from './compose-encryption.ts'
 import { composeForwardAuth, refuseUnknownGuards } from './compose-guards.ts'
 import { composePeers } from './compose-peers.ts'
 import {
@@ -94,7 +95,10 @@ export function composeConfig(
 
 function composeBlobStore(tables: CheckedTables): BlobStoreConfig | undefined {
   const kind = oneOf(tables, 'blob_store', blobStoreKinds)
-  if (kind === 'fs') return { kind, ...tables.values('blob_store.fs') }
+  if (kind === 'fs') {
+    const encryption = composeEncryption(tables)
+    return { kind, ...tables.values('blob_store.fs'), ...(encryption && { encryption }) }
+  }
   if (kind === 's3') return { kind, ...composeS3(tables) }
   if (kind === 'memory') return { kind }
   if (given(tables, 'blob_store', blobStoreKinds).length === 0) {

@@ -57,7 +57,9 @@ const places: { readonly [Path in keyof Schema]: (config: Config) => readonly Va
   global: (config) => [config.global],
   'global.access_policy': ({ global }) => policyRows(global.accessPolicy),
   'global.retention_policy': ({ global }) => retentionRows(global.retentionPolicy),
-  'blob_store.fs': ({ blobStore }) => (blobStore.kind === 'fs' ? [blobStore] : []),
+  'blob_store.fs': ({ blobStore }) => (blobStore.kind === 'fs' ? [{ ...blobStore }] : []),
+  'blob_store.fs.encryption': ({ blobStore }) =>
+    blobStore.kind === 'fs' && blobStore.encryption ? [{ ...blobStore.encryption }] : [],
   'blob_store.s3': ({ blobStore }) => (blobStore.kind === 's3' ? [{ ...blobStore }] : []),
   'blob_store.memory': ({ blobStore }) => (blobStore.kind === 'memory' ? [{}] : []),
   'metadata_store.lmdb': ({ metadataStore }) =>

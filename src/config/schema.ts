@@ -2,6 +2,7 @@
 // docs/configuration.md all come from it.
 import type { Section, SectionValues } from './entry.ts'
 import { authSchema } from './schema-auth.ts'
+import { encryptionSchema } from './schema-encryption.ts'
 import { guardsSchema } from './schema-guards.ts'
 import { loginsSchema } from './schema-logins.ts'
 import { maintenanceSchema } from './schema-maintenance.ts'
@@ -23,6 +24,7 @@ export const schema: typeof serverSchema &
   typeof maintenanceSchema &
   typeof operationsSchema &
   typeof postgresSchema &
+  typeof encryptionSchema &
   typeof s3Schema &
   typeof redisSchema &
   typeof usageSchema = {
@@ -34,6 +36,7 @@ export const schema: typeof serverSchema &
   ...maintenanceSchema,
   ...operationsSchema,
   ...postgresSchema,
+  ...encryptionSchema,
   ...s3Schema,
   ...redisSchema,
   ...usageSchema,
@@ -190,9 +193,15 @@ export interface AuthConfig {
 }
 
 export type BlobStoreConfig =
-  | ({ readonly kind: 'fs' } & SchemaValues<'blob_store.fs'>)
+  | ({
+      readonly kind: 'fs'
+      /** Absent: nothing is encrypted. */
+      readonly encryption?: EncryptionConfig
+    } & SchemaValues<'blob_store.fs'>)
   | ({ readonly kind: 's3' } & S3Config)
   | { readonly kind: 'memory' }
+
+export type EncryptionConfig = SchemaValues<'blob_store.fs.encryption'>
 
 export type S3Config = SchemaValues<'blob_store.s3'>
 

@@ -3,7 +3,7 @@
 import type { Config, ListenerConfig } from '../config/schema.ts'
 import { isLoopbackHost } from '../http/loopback.ts'
 import type { ClockFacts, SkewFacts } from './check/clock.ts'
-import type { ConfigurationFacts } from './check/configuration.ts'
+import type { ConfigurationFacts, SampledBlobs } from './check/configuration.ts'
 import type { FileFacts } from './check/files.ts'
 import type { KernelFacts } from './check/kernel.ts'
 import type { NetworkFacts } from './check/network.ts'
@@ -61,6 +61,8 @@ export interface Surroundings {
   readonly files: readonly string[]
   /** What the server would refuse, each with its place. */
   readonly problems: readonly string[]
+  /** Absent where blobs are not encrypted, or cannot be looked at. */
+  readonly sampled?: SampledBlobs | undefined
   readonly uwsProblem: string | undefined
   /** Whether uws can serve this listener. */
   readonly isForUws: (listener: ListenerConfig) => boolean
@@ -157,8 +159,12 @@ async function configurationFacts(
 ): Promise<ConfigurationFacts> {
   // Loaded here, as what follows: a start of the server looks at none of it.
   const { readConfiguration } = await import('./probe/configuration.ts')
-  const { problems } = around
-  return readConfiguration(config, { problems, isOnUws: (each) => isOnUws(config, around, each) })
+  const { problems, sampled } = around
+  return readConfiguration(config, {
+    problems,
+    sampled,
+    isOnUws: (each) => isOnUws(config, around, each),
+  })
 }
 
 async function networkFacts(config: Config, around: Surroundings): Promise<NetworkFacts> {

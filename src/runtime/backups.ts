@@ -99,7 +99,7 @@ export async function restoreBackupFrom(
   const closers = new Closers(log)
   try {
     const { target } = await openRestoreTarget(config, log, closers)
-    const blobs = await openTargetBlobs(blobStore, log, closers)
+    const blobs = await openTargetBlobs(config, log, closers)
     // After the store: whoever has its lock is alone with the audit log, too.
     const audit = await openConfiguredAudit(config, log, closers)
     return await audited(audit, folder, () =>

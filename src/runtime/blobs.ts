@@ -9,6 +9,7 @@ import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { S3Counts } from '../telemetry/s3-metrics.ts'
+import { openKeys } from './encryption.ts'
 import { requirePaired } from './pairing.ts'
 
 export interface OpenBlobs {
@@ -29,7 +30,7 @@ export async function openBlobs(
   const damage: OpenBlobs['damage'] = { onFound: undefined }
   if (blobStore.kind !== 's3') {
     const pair = await requirePaired(config, metadata)
-    const blobs = await openHere(config)
+    const blobs = await openHere(config, log, damage)
     return paired({ blobs, s3: undefined, damage }, pair)
   }
   const s3 = new S3Counts()
@@ -52,9 +53,21 @@ async function paired(open: OpenBlobs, pair: () => Promise<void>): Promise<OpenB
   }
 }
 
-async function openHere({ blobStore, storage }: Config): Promise<BlobStore> {
+async function openHere(
+  config: Config,
+  log: Logger,
+  damage: OpenBlobs['damage'],
+): Promise<BlobStore> {
+  const { blobStore, storage } = config
   if (blobStore.kind !== 'fs') return new MemoryBlobStore()
-  return openFsBlobStore({ rootDir: blobStore.rootDir, durability: storage.durability })
+  const keys = await openKeys(config)
+  return openFsBlobStore({
+    ...{ rootDir: blobStore.rootDir, durability: storage.durability, ...(keys && { keys }) },
+    onForged: (digest) => {
+      log.error({ digest }, 'the encrypted file of a blob is not what was written')
+      damage.onFound?.(digest)
+    },
+  })
 }
 
 async function openBucket(

@@ -13,6 +13,7 @@ import { ClockGuard } from '../maintain/job/clock-guard.ts'
 import type { JobParts } from '../maintain/job/contract.ts'
 import { JobRunner } from '../maintain/job/runner.ts'
 import { JobScheduler } from '../maintain/job/scheduler.ts'
+import { createRewrapJob } from '../maintain/rewrap/job.ts'
 import { createExportJob } from '../maintain/transfer/export-job.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { AdminCalls, AdminRoutes } from '../server/admin.ts'
@@ -89,6 +90,7 @@ function jobTable(
     importJob(config),
     anyJob(createExportJob(() => ({ descriptorsMax: config().global.descriptorsMax }))),
     migrateJob(config, log),
+    anyJob(createRewrapJob()),
   ]
 }
 

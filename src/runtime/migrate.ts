@@ -41,9 +41,7 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
     const bucket =
       blobStore.kind === 's3' ? await openTargetBucket(blobStore, log, closers) : undefined
     if (!isInPlace) await requireFreeBlobs(safe, store, bucket)
-    const blobs = isInPlace
-      ? undefined
-      : (bucket ?? (await openTargetBlobs(blobStore, log, closers)))
+    const blobs = isInPlace ? undefined : (bucket ?? (await openTargetBlobs(safe, log, closers)))
     const ingest = createIngestPool({
       workers: targetThreads,
       ...{ slabBytes, slabsPerUpload: 8, memoryBudgetBytes: 64 * slabBytes, durability: 'fsync' },

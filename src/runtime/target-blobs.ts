@@ -7,22 +7,25 @@ import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Closers } from './closers.ts'
+import { openKeys } from './encryption.ts'
 
 /** Of those that fill it: one hashes as fast as disks read; the other half reads, and serves. */
 export const targetThreads: number = Math.max(1, Math.ceil(availableParallelism() / 2))
 
 /** Durable, whatever the configuration says of durability. Errors: Error with a message for the operator; StorageError. */
 export async function openTargetBlobs(
-  blobStore: Config['blobStore'],
+  config: Config,
   log: Logger,
   closers: Closers,
 ): Promise<BlobStore> {
+  const { blobStore } = config
   if (blobStore.kind === 'memory') {
     throw new Error('a store in memory is gone with this command: configure one on disk')
   }
   if (blobStore.kind === 's3') return openTargetBucket(blobStore, log, closers)
   const { rootDir } = blobStore
-  const blobs = await openFsBlobStore({ rootDir, durability: 'fsync' })
+  const keys = await openKeys(config)
+  const blobs = await openFsBlobStore({ rootDir, durability: 'fsync', ...(keys && { keys }) })
   closers.add(() => blobs.close())
   return blobs
 }

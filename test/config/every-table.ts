@@ -63,6 +63,8 @@ username = "a"
 password = "a"
 ${pair}[blob_store.fs]
 root_dir = "/srv"
+[blob_store.fs.encryption]
+keys = "${'a7'.repeat(31)}b8"
 [metadata_store.lmdb]
 path = "/srv/meta"
 [admin]
@@ -102,6 +104,7 @@ export interface KeyChange {
 }
 
 const written = [
+  `${'0123456789abcdef'.repeat(4)}`,
   ...['b', 'other', '/other', 'a/other', 'https://other.test', 'https://other.test/x'],
   ...['rediss://other.test', 'a text that is long enough', '127.0.0.2', '0600', '1.3', 'X-Other'],
   ...['2031-01-31T12:00:00Z', ['other'], ['X-Other'], ['10.8.8.8'], ['/other']],

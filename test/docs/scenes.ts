@@ -100,6 +100,17 @@ ID=$(curl -sS http://127.0.0.1:8000/v2/app/manifests/v1 | sed 's/.*"decisionId":
 `,
     replace: { '6f9619ff-8b86-4d01-b42d-00cf4fc964ff': '"$ID"' },
   },
+  'docs/encryption.md': {
+    tools: ['openssl'],
+    before: `mkdir -p /etc/keelson/credentials
+(umask 077; openssl rand -hex 32 > /etc/keelson/credentials/blob-keys)
+${serverWith(`[blob_store.fs.encryption]
+keys = { file = "/etc/keelson/credentials/blob-keys" }
+[global.access_policy]
+default = "allow"`)}
+end_server
+`,
+  },
   'docs/backup.md': {
     tools: ['curl', 'rsync'],
     before: `${serverWith('[global.access_policy]\ndefault = "allow"')}

@@ -14,6 +14,9 @@ import { type Block, pages, readBlocks } from './page-blocks.ts'
 // A secret that is good for every key: passwords are given as hashes, which these letters are one of.
 const secret =
   '$argon2id$v=19$m=19456,t=2,p=1$NDhkaGZoNDhkaGZoNDhkag$Zk2xwTJQy7fQOYm7Jm4Fm2fRfW3B3ZJ0Wz2v4r3v7Zg'
+// Of `[blob_store.fs.encryption]`, which has to be one.
+const blobKeys = '0123456789abcdef'.repeat(4)
+const secretOf = (name: string): string => (basename(name) === 'blob-keys' ? blobKeys : secret)
 const folder = mkdtempSync(join(tmpdir(), 'keelson-docs-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -21,8 +24,8 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 function load(text: string): Config {
   const env: Record<string, string> = { CREDENTIALS_DIRECTORY: folder }
   for (const [, kind, name = ''] of text.matchAll(/\{ (env|file|credential) = "([^"]+)" \}/g)) {
-    if (kind === 'env') env[name] = secret
-    else writeFileSync(join(folder, basename(name)), secret, { mode: 0o600 })
+    if (kind === 'env') env[name] = secretOf(name)
+    else writeFileSync(join(folder, basename(name)), secretOf(name), { mode: 0o600 })
   }
   const inFolder = text.replaceAll(/(\{ file = ")[^"]*?([^"/]+" \})/g, `$1${folder}/$2`)
   const stores = /^\[blob_store/m.test(text) ? '' : '[blob_store.fs]\nroot_dir = "/srv/registry"\n'

@@ -19,10 +19,20 @@ export const layers: readonly Layer[] = [
   { room: 'src/http', imports: ['src/oci'], types: [] },
   // The event loop and the ingest threads speak to a bucket in the same way.
   { room: 'src/s3', imports: [], types: [] },
-  { room: 'src/config', imports: ['src/oci', 'src/http/loopback.ts'], types: [] },
-  { room: 'src/storage', imports: [...foundation, ...contracts], types: ['src/config', 'src/s3'] },
+  // So they do about what is encrypted.
+  { room: 'src/sealing', imports: ['src/oci'], types: [] },
+  { room: 'src/config', imports: ['src/oci', 'src/http/loopback.ts', 'src/sealing'], types: [] },
+  {
+    room: 'src/storage',
+    imports: [...foundation, ...contracts],
+    types: ['src/config', 'src/s3', 'src/sealing'],
+  },
   // One backend each: siblings never import one another, but for the room that two of them share.
-  { room: 'src/storage/blob/fs', imports: [...foundation, ...contracts], types: ['src/config'] },
+  {
+    room: 'src/storage/blob/fs',
+    imports: [...foundation, ...contracts, 'src/sealing'],
+    types: ['src/config'],
+  },
   {
     room: 'src/storage/blob/s3',
     imports: [...foundation, ...contracts, 'src/s3', 'src/outbound/tls-files.ts'],
@@ -53,7 +63,11 @@ export const layers: readonly Layer[] = [
     imports: [...foundation, 'src/http', 'src/storage/error.ts'],
     types: ['src/config', 'src/s3', ...contracts, 'workers'],
   },
-  { room: 'workers', imports: ['src/oci', 'src/s3'], types: ['src/storage/blob/contract.ts'] },
+  {
+    room: 'workers',
+    imports: ['src/oci', 'src/s3', 'src/sealing'],
+    types: ['src/storage/blob/contract.ts'],
+  },
   { room: 'src/route', imports: ['src/oci'], types: [] },
   {
     room: 'src/authenticate',
@@ -153,6 +167,7 @@ export const layers: readonly Layer[] = [
       ...foundation,
       'src/http',
       'src/config',
+      'src/sealing',
       'src/storage',
       'src/offload',
       'src/route',

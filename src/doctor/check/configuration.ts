@@ -34,6 +34,13 @@ export interface ConfigurationFacts {
   readonly hasTls: boolean
   readonly externalUrl: string | undefined
   readonly hasTokenService: boolean
+  /** Where new blobs are encrypted: how many of those that were looked at are not. */
+  readonly sampled?: SampledBlobs
+}
+
+export interface SampledBlobs {
+  readonly looked: number
+  readonly plain: number
 }
 
 export const configurationRows = {
@@ -104,6 +111,12 @@ export const configurationRows = {
     link: 'docs/audit.md#the-audit-log',
     advice: 'there are logins, and no `audit.file`',
   },
+  encryption: {
+    title: 'encryption',
+    why: 'blobs from before, and those that an import links, lie there as they were pushed',
+    link: 'docs/encryption.md#what-is-encrypted-and-what-is-not',
+    advice: 'new blobs are encrypted, and some of the first 500 in the store are not',
+  },
 } as const
 
 const say = sayingsOf(configurationRows)
@@ -169,6 +182,12 @@ function checkExposure(facts: ConfigurationFacts): readonly Finding[] {
   if (trustsAll.length > 0) {
     const remedy = 'name the addresses of the proxies, and no others'
     findings.push(say.warning('trusted-proxies', `${some(trustsAll)} is everybody`, { remedy }))
+  }
+  const { looked, plain } = facts.sampled ?? { looked: 0, plain: 0 }
+  if (plain > 0) {
+    const detail = `${plain} of ${looked} blobs that were looked at are not encrypted`
+    const remedy = 'migrate to a directory in which everything is, if they must be'
+    findings.push(say.advice('encryption', detail, { remedy }))
   }
   return findings
 }

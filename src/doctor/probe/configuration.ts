@@ -5,13 +5,14 @@ import { lintRetention } from '../../authorize/policy/lint-retention.ts'
 import { compileRetention } from '../../authorize/policy/retention.ts'
 import type { Config, ListenerConfig } from '../../config/schema.ts'
 import { isLoopbackHost } from '../../http/loopback.ts'
-import type { ConfigurationFacts, PolicyNote } from '../check/configuration.ts'
+import type { ConfigurationFacts, PolicyNote, SampledBlobs } from '../check/configuration.ts'
 
 export interface Around {
   /** What the server would refuse, each with its place. */
   readonly problems: readonly string[]
   /** Whether uws serves this listener. */
   readonly isOnUws: (listener: ListenerConfig) => boolean
+  readonly sampled?: SampledBlobs | undefined
 }
 
 export function readConfiguration(config: Config, around: Around): ConfigurationFacts {
@@ -41,6 +42,7 @@ export function readConfiguration(config: Config, around: Around): Configuration
     hasTls: listeners.some((each) => each.tls),
     externalUrl: server.externalUrl,
     hasTokenService: auth.tokenService !== undefined,
+    ...(around.sampled && { sampled: around.sampled }),
   }
 }
 

@@ -96,10 +96,16 @@ export class BlobCopier {
 
   async #place(blob: CopiedBlob, temporary: string): Promise<Placed> {
     const source = this.#context.blobs.readingTarget?.(blob.digest)
-    const path = source?.kind === 'fs' ? source.path : undefined
+    const isHere = source?.kind === 'fs'
+    if (isHere && source.sealing !== undefined && this.#isLinking) {
+      throw new BackupError(
+        'the files of a store that encrypts cannot be linked: copy instead, which decrypts them',
+      )
+    }
+    const path = isHere && source.sealing === undefined ? source.path : undefined
     if (this.#isLinking) return this.#link(path, temporary)
     const cloned = path === undefined ? 'impossible' : await this.#clone(path, temporary)
-    const isHashedLater = path !== undefined && blob.size > hashedHereBytesMax
+    const isHashedLater = isHere && blob.size > hashedHereBytesMax
     return cloned === 'impossible' ? this.#write(blob, temporary, isHashedLater) : cloned
   }
 

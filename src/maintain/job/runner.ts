@@ -46,7 +46,9 @@ export type Started =
 
 /** What they take away depends on how old it is. */
 const timedKinds: ReadonlySet<JobKind> = new Set<JobKind>(['gc', 'prune'])
-const changingKinds: ReadonlySet<JobKind> = new Set<JobKind>(['gc', 'import', 'prune', 'scrub'])
+const changingKinds: ReadonlySet<JobKind> = new Set<JobKind>([
+  ...(['gc', 'import', 'prune', 'rewrap', 'scrub'] as const),
+])
 // An owner whose life cannot be seen writes the record every two seconds.
 const silentMsMax = 120_000
 // Past that the stores are closed under the job: its record tells that it was cut.

@@ -17,7 +17,9 @@ import {
 } from './contract.ts'
 import { moveBlobs } from './move-blobs.ts'
 
-const otherKinds: readonly JobKind[] = ['backup', 'export', 'gc', 'import', 'prune', 'scrub']
+const otherKinds: readonly JobKind[] = [
+  ...(['backup', 'export', 'gc', 'import', 'prune', 'rewrap', 'scrub'] as const),
+]
 const uploadsPerLook = 1_000
 
 /** `stores` are asked each time. */

@@ -213,12 +213,13 @@ async function hashed(
     } catch (error) {
       context.signal.throwIfAborted()
       if (!(error instanceof StorageError)) throw error
-      // Shorter than it was, or gone.
-      if (error.kind === 'corrupt') return 'gone'
       // A thread that died says nothing of the file.
-      await context.ingest.ping()
+      if (error.kind !== 'corrupt') await context.ingest.ping()
       const now = await run.files.look(digest)
+      // Shorter than it was, or gone.
       if (now.kind !== 'file' || now.mark !== sight.mark) return 'gone'
+      // An encrypted file that is the same and not what was written.
+      if (error.kind === 'corrupt') continue
       tell(run, { kind: 'unreadable-file', what: digest, reason: error.message }, 'left')
       return 'unreadable'
     }

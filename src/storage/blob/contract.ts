@@ -3,12 +3,18 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
 import type { S3Connection, S3StagingLimits } from '../../s3/contract.ts'
+import type { SealingTerms } from '../../sealing/keys.ts'
 import type { StorageError } from '../error.ts'
 import type { BlobAudit, BlobMark } from './audit.ts'
 
 /** Where an ingest worker writes the bytes of one upload. Plain data, so that it can be posted. */
 export type StagingTarget =
-  | { readonly kind: 'fs'; readonly path: string }
+  | {
+      readonly kind: 'fs'
+      readonly path: string
+      /** What is new there is encrypted; what is there already may be. Absent: nothing is. */
+      readonly sealing?: SealingTerms
+    }
   | { readonly kind: 'memory'; readonly key: string }
   | {
       readonly kind: 's3'
@@ -71,6 +77,25 @@ export type Erased =
   | { readonly kind: 'unlinked'; readonly size: number }
   /** It is there still. */
   | { readonly kind: 'failed'; readonly place: string; readonly error: StorageError }
+
+export type Rewrapped = 'rewrapped' | 'current' | 'plain' | 'absent'
+
+/** The master keys of a store that encrypts. Errors: StorageError. */
+export interface BlobSealing {
+  /** Of the key that what is new is encrypted with. */
+  readonly activeKey: string
+  /**
+   * Encrypt the key of a blob with the active key, and then overwrite what it was encrypted with before. Durable;
+   * idempotent; a kill in between leaves it readable. 'corrupt' where it is not what was written.
+   */
+  rewrap(digest: Digest): Promise<Rewrapped>
+  /** The same for what is staged. */
+  rewrapStaged(upload: UploadId): Promise<Rewrapped>
+  /** All that there is was rewrapped: a start needs no key but the active one from here on. Durable. */
+  retireOthers(): Promise<void>
+  /** Whether the bytes of a blob are encrypted; undefined where there is none. */
+  isSealed(digest: Digest): Promise<boolean | undefined>
+}
 
 /**
  * Content-addressed bytes. Every method may throw StorageError 'unavailable'; those that write also
@@ -176,6 +201,9 @@ export interface BlobStore {
    * place meanwhile stays.
    */
   quarantine(digest: Digest, seen?: BlobMark): Promise<string | undefined>
+
+  /** Where blobs are encrypted by this store itself. */
+  readonly sealing?: BlobSealing
 
   /** For a scrub, which otherwise knows of `list` and `size` alone. */
   readonly audit?: BlobAudit

@@ -3,7 +3,9 @@
 import type { MaybePromise } from './contract.ts'
 
 /** One run of each at a time, whatever the number of processes. */
-export type JobKind = 'backup' | 'export' | 'gc' | 'import' | 'migrate' | 'prune' | 'scrub'
+export type JobKind =
+  | ('backup' | 'export' | 'gc' | 'import' | 'migrate' | 'prune')
+  | ('rewrap' | 'scrub')
 
 export interface JobRecord {
   readonly kind: JobKind

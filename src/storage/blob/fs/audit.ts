@@ -18,6 +18,7 @@ import {
 } from '../keys.ts'
 import { modeProblem } from '../mode.ts'
 import { fileCall, systemCode } from './file-call.ts'
+import { sealedSizeNow } from './sealed-files.ts'
 
 type OnStranger = (stranger: Stranger) => void
 
@@ -29,14 +30,21 @@ interface Folder extends BlobFolder {
 export class FsBlobAudit implements BlobAudit {
   readonly folders: readonly Folder[]
   readonly #root: string
+  readonly #mayBeSealed: boolean
 
-  constructor(root: string) {
+  /** `mayBeSealed`: some files may be encrypted, whose size is that of their blob. */
+  constructor(root: string, mayBeSealed = false) {
     this.#root = root
+    this.#mayBeSealed = mayBeSealed
     this.folders = digestAlgorithms.flatMap((algorithm) => prefixNames().map(folderOf(algorithm)))
   }
 
   async look(digest: Digest): Promise<BlobSight> {
-    const sight = await sightOf(join(this.#root, dataKey(digest)))
+    const path = join(this.#root, dataKey(digest))
+    const sight = await sightOf(path)
+    if (sight.kind === 'file' && this.#mayBeSealed) {
+      return sealedSight(path, sight)
+    }
     if (sight.kind !== 'absent') return sight
     // These folders are there from the start, so without one the disk is away rather than the blob.
     const folder = await sightOf(join(this.#root, prefixKey(digest)))
@@ -117,6 +125,16 @@ export class FsBlobAudit implements BlobAudit {
       else onStranger({ kind: 'unreadable-file', place, reason: code })
       return undefined
     }
+  }
+}
+
+/** With the size of what was encrypted, where it is. */
+function sealedSight(path: string, sight: Extract<BlobSight, { kind: 'file' }>): BlobSight {
+  try {
+    const size = sealedSizeNow(path, sight.size)
+    return size === undefined ? { kind: 'absent' } : { ...sight, size }
+  } catch (error) {
+    return { kind: 'unreadable', reason: error instanceof Error ? error.message : String(error) }
   }
 }
 

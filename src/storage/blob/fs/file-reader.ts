@@ -1,16 +1,24 @@
 // One open file as a BlobReader.
 
 import { close, constants, fstat, fstatSync, open, read, readSync, type Stats } from 'node:fs'
+import { headerBytes, isSealed } from '../../../sealing/layout.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobFate, BlobReader } from '../contract.ts'
 import { isErasing } from './erase.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
+import { openSealed, type SealedReading } from './sealed-reader.ts'
 import { isSetAside } from './set-aside.ts'
 
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW
 
-/** Undefined where there is no such file. Errors: StorageError 'unavailable', 'corrupt'. */
-export async function openReader(path: string): Promise<BlobReader | undefined> {
+/**
+ * Undefined where there is no such file. With `sealing` one that is encrypted is read as what it was.
+ * Errors: StorageError 'unavailable', also where its key is not known; 'corrupt'.
+ */
+export async function openReader(
+  path: string,
+  sealing?: SealedReading,
+): Promise<BlobReader | undefined> {
   let fd: number
   try {
     fd = await fileCall<number>((settle) => open(path, flags, settle))
@@ -21,11 +29,22 @@ export async function openReader(path: string): Promise<BlobReader | undefined> 
   try {
     const stats = await fileCall<Stats>((settle) => fstat(fd, settle))
     if (!stats.isFile()) throw new StorageError('corrupt', `${path} is not a file`)
-    return new FileReader(path, fd, stats.size)
+    const reader = new FileReader(path, fd, stats.size)
+    return sealing === undefined ? reader : await unsealed(reader, path, sealing)
   } catch (error) {
     closeQuietly(fd)
     throw storageError(`look at ${path}`, error)
   }
+}
+
+async function unsealed(
+  file: FileReader,
+  path: string,
+  sealing: SealedReading,
+): Promise<BlobReader> {
+  const header = Buffer.alloc(headerBytes)
+  await file.read(0, header)
+  return isSealed(header) ? openSealed(file, header, path, sealing) : file
 }
 
 class FileReader implements BlobReader {

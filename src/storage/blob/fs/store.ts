@@ -17,6 +17,7 @@ import {
 import { join, resolve } from 'node:path'
 import type { Digest } from '../../../oci/digest.ts'
 import type { UploadId } from '../../../oci/upload-id.ts'
+import type { SealingKeys, SealingTerms } from '../../../sealing/keys.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobAudit, BlobMark } from '../audit.ts'
 import type { BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
@@ -34,8 +35,10 @@ import { DirectorySync } from './directory-sync.ts'
 import { eraseAll } from './erase.ts'
 import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
 import { openReader } from './file-reader.ts'
+import { noteKey, requireKeys } from './key-list.ts'
 import { listBlobs, listUploads } from './list-tree.ts'
 import { mkdirOne, prepareTree } from './prepare-tree.ts'
+import { FsSealing, sealedSizeNow } from './sealed-files.ts'
 import { markSetAside, setAside } from './set-aside.ts'
 
 export interface FsBlobStoreOptions {
@@ -43,15 +46,23 @@ export interface FsBlobStoreOptions {
   readonly rootDir: string
   /** `none`: names may be lost with the power; data too, as the ingest pool is told. */
   readonly durability: 'fsync' | 'none'
+  /** What is new is encrypted. Absent: nothing is, and nothing may be from before. */
+  readonly keys?: SealingKeys
+  /** An encrypted file is not that of this blob, or not what was written. Must not throw. */
+  readonly onForged?: (digest: Digest) => void
 }
 
 /**
  * Open or make the store under `rootDir`.
- * Errors: StorageError 'unavailable' where the file system has no hard links or cannot be written.
+ * Errors: StorageError 'unavailable' where the file system has no hard links or cannot be written; Error for the
+ * operator where a key is missing.
  */
 export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<BlobStore> {
   const rootDir = resolve(options.rootDir)
+  // Before anything is made there.
+  await requireKeys(rootDir, options.keys)
   await prepareTree(rootDir, options.durability === 'fsync')
+  if (options.keys !== undefined) await noteKey(rootDir, options.keys)
   return new FsBlobStore({ ...options, rootDir })
 }
 
@@ -60,36 +71,40 @@ const linkAttemptsMax = 8
 
 class FsBlobStore implements BlobStore {
   readonly audit: BlobAudit
+  readonly sealing?: FsSealing
   readonly #root: string
   readonly #isDurable: boolean
   readonly #directories = new DirectorySync()
 
-  constructor({ rootDir, durability }: FsBlobStoreOptions) {
-    this.audit = new FsBlobAudit(rootDir)
+  constructor({ rootDir, durability, keys, onForged }: FsBlobStoreOptions) {
+    if (keys !== undefined) this.sealing = new FsSealing(rootDir, keys, onForged)
+    this.audit = new FsBlobAudit(rootDir, keys !== undefined)
     this.#root = rootDir
     this.#isDurable = durability === 'fsync'
   }
 
   open(digest: Digest): Promise<BlobReader | undefined> {
-    return openReader(this.#path(dataKey(digest)))
+    return openReader(this.#path(dataKey(digest)), this.sealing?.reading(digest))
   }
 
   size(digest: Digest): Promise<number | undefined> {
-    return sizeOf(this.#path(dataKey(digest)))
+    return this.#sizeOf(this.#path(dataKey(digest)))
   }
 
   staging(upload: UploadId): StagingTarget {
-    return { kind: 'fs', path: this.#path(uploadKey(upload)) }
+    return this.#target(uploadKey(upload), this.sealing?.terms())
   }
 
   // At once: its inode is in memory, since it was written a moment before, and a thread of libuv would
   // cost ten times as much.
   async stagedSize(upload: UploadId): Promise<number | undefined> {
-    return sizeNow(this.#path(uploadKey(upload)))
+    const path = this.#path(uploadKey(upload))
+    const size = sizeNow(path)
+    return this.sealing === undefined || size === undefined ? size : sealedSizeNow(path, size)
   }
 
   openStaged(upload: UploadId): Promise<BlobReader | undefined> {
-    return openReader(this.#path(uploadKey(upload)))
+    return openReader(this.#path(uploadKey(upload)), this.sealing?.reading())
   }
 
   async publish(
@@ -98,6 +113,7 @@ class FsBlobStore implements BlobStore {
     size: number,
     { replace }: { readonly replace: boolean } = { replace: false },
   ): Promise<void> {
+    await this.sealing?.requireSeal(upload, digest, size)
     if (replace) await this.#replace(upload, digest, size)
     for (let attempt = 1; !(await this.#tryPublish(upload, digest, size)); attempt++) {
       if (attempt === linkAttemptsMax) {
@@ -168,7 +184,7 @@ class FsBlobStore implements BlobStore {
   }
 
   readingTarget(digest: Digest): StagingTarget {
-    return { kind: 'fs', path: this.#path(dataKey(digest)) }
+    return this.#target(dataKey(digest), this.sealing?.terms(digest))
   }
 
   async quarantine(digest: Digest, seen?: BlobMark): Promise<string | undefined> {
@@ -189,7 +205,7 @@ class FsBlobStore implements BlobStore {
   }
 
   list(): AsyncIterable<{ readonly digest: Digest; readonly size: number }> {
-    return listBlobs(this.#root, sizeOf)
+    return listBlobs(this.#root, (path) => this.#sizeOf(path))
   }
 
   async probe(): Promise<void> {
@@ -210,6 +226,16 @@ class FsBlobStore implements BlobStore {
 
   close(): Promise<void> {
     return this.#directories.idle()
+  }
+
+  async #sizeOf(path: string): Promise<number | undefined> {
+    const size = await sizeOf(path)
+    return this.sealing === undefined || size === undefined ? size : sealedSizeNow(path, size)
+  }
+
+  #target(key: string, sealing: SealingTerms | undefined): StagingTarget {
+    const place = { kind: 'fs', path: this.#path(key) } as const
+    return sealing === undefined ? place : { ...place, sealing }
   }
 
   #path(key: string): string {

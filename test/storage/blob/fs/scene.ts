@@ -4,8 +4,12 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { digestHex, digestOfBytes } from '../../../../src/oci/digest.ts'
 import type { UploadId } from '../../../../src/oci/upload-id.ts'
+import { parseKeys, type SealingKeys } from '../../../../src/sealing/keys.ts'
+import { fileLength } from '../../../../src/sealing/layout.ts'
 import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
+import { openFreshSealed } from '../../../../workers/sealed-file.ts'
 import type { BlobStoreScene } from '../../../contract/blob-store.ts'
 import { openFilesBelow } from '../../../support/open-files.ts'
 import { until } from '../../../support/until.ts'
@@ -14,10 +18,33 @@ export interface FsScene extends BlobStoreScene {
   readonly root: string
 }
 
+/** Two keys, made of nothing secret. */
+export const someKeys: SealingKeys = parseKeys(
+  `${'0123456789abcdef'.repeat(4)}\n${'fedcba98'.repeat(8)}\n`,
+)
+
+/** The same of a store that encrypts. */
+export async function openSealedScene(keys: SealingKeys = someKeys): Promise<FsScene> {
+  const scene = await openFsScene(tmpdir(), keys)
+  return {
+    ...scene,
+    bytesThere: fileLength,
+    stage: async (upload: UploadId, bytes: Uint8Array) => {
+      const target = scene.store.staging(upload)
+      assert.ok(target.kind === 'fs')
+      const file = await openFreshSealed(target.path, keys)
+      await file.write([bytes], 0)
+      await file.seal('sha256', digestHex(digestOfBytes('sha256', bytes)))
+      await file.sync()
+      await file.close()
+    },
+  }
+}
+
 /** `parent` defaults to the system's temporary directory. */
-export async function openFsScene(parent: string = tmpdir()): Promise<FsScene> {
+export async function openFsScene(parent: string = tmpdir(), keys?: SealingKeys): Promise<FsScene> {
   const root = await mkdtemp(join(parent, 'keelson-blobs-'))
-  const store = await openFsBlobStore({ rootDir: root, durability: 'fsync' })
+  const store = await openFsBlobStore({ rootDir: root, durability: 'fsync', ...(keys && { keys }) })
   return {
     root,
     store,

@@ -1,0 +1,187 @@
+// What a store in files does about those that are encrypted, beside reading them.
+
+import { closeSync, constants, fdatasync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Digest, digestAlgorithm, digestHex } from '../../../oci/digest.ts'
+import type { UploadId } from '../../../oci/upload-id.ts'
+import { SealingFault } from '../../../sealing/fault.ts'
+import { openKey, readSeal, rewrap, wrapIdAt, writeSeal } from '../../../sealing/header.ts'
+import type { SealingKeys, SealingTerms } from '../../../sealing/keys.ts'
+import {
+  blobLength,
+  fileLength,
+  headerBytes,
+  isSealed,
+  magic,
+  sealPositions,
+  wrapBytes,
+  wrapPositions,
+} from '../../../sealing/layout.ts'
+import { StorageError } from '../../error.ts'
+import type { BlobSealing, Rewrapped } from '../contract.ts'
+import { dataKey, uploadKey } from '../keys.ts'
+import { fileCall, storageError, systemCode } from './file-call.ts'
+import { writeKeyList } from './key-list.ts'
+import { RecentParts, type SealedReading } from './sealed-reader.ts'
+
+const { O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
+
+/** Of the blob in a file of `size` bytes, encrypted or not; undefined where it is gone. Errors: StorageError. */
+export function sealedSizeNow(path: string, size: number): number | undefined {
+  if (size < headerBytes) return size
+  return withFile(path, O_RDONLY, (fd) => {
+    const beginning = Buffer.alloc(magic.length)
+    readSync(fd, beginning, 0, beginning.length, 0)
+    return isSealed(beginning) ? blobLength(size) : size
+  })
+}
+
+export class FsSealing implements BlobSealing {
+  readonly #root: string
+  readonly #keys: SealingKeys
+  readonly #onForged: ((digest: Digest) => void) | undefined
+  readonly #parts = new RecentParts()
+
+  constructor(root: string, keys: SealingKeys, onForged?: (digest: Digest) => void) {
+    this.#root = root
+    this.#onForged = onForged
+    this.#keys = keys
+  }
+
+  get activeKey(): string {
+    return this.#keys.active.id
+  }
+
+  terms(digest?: Digest): SealingTerms {
+    return { keys: this.#keys, ...(digest === undefined ? {} : { digest }) }
+  }
+
+  reading(digest?: Digest): SealedReading {
+    const onForged = (): void => {
+      if (digest !== undefined) this.#onForged?.(digest)
+    }
+    return { terms: this.terms(digest), parts: this.#parts, onForged }
+  }
+
+  /**
+   * Staged bytes of this size are about to get the name of the digest: their file says so, durably.
+   * Errors: StorageError; 'conflict' where they are those of another blob already.
+   */
+  async requireSeal(upload: UploadId, digest: Digest, size: number): Promise<void> {
+    const path = join(this.#root, uploadKey(upload))
+    // What is not encrypted may be for reading only.
+    const header = withFile(path, O_RDONLY, headerOf)
+    const fd = header && openThere(path, O_RDWR)
+    if (header === undefined || fd === undefined) return
+    try {
+      const stats = fstatSync(fd)
+      // What has another size is not published.
+      if (stats.size !== fileLength(size)) return
+      const { key } = openKey(header, this.#keys)
+      const algorithm = digestAlgorithm(digest)
+      const seal = readSeal(header, key, algorithm)
+      const hex = digestHex(digest)
+      if (seal?.hex === hex && seal.length === size) return
+      if (seal !== undefined && stats.nlink > 1) {
+        throw new StorageError('conflict', 'the staged bytes are those of another blob')
+      }
+      writeAt(fd, writeSeal(key, { algorithm, hex, length: size }), sealPositions[algorithm])
+      await synced(fd)
+    } catch (error) {
+      throw fault(path, error)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  rewrap(digest: Digest): Promise<Rewrapped> {
+    return this.#rewrapFile(join(this.#root, dataKey(digest)))
+  }
+
+  rewrapStaged(upload: UploadId): Promise<Rewrapped> {
+    return this.#rewrapFile(join(this.#root, uploadKey(upload)))
+  }
+
+  retireOthers(): Promise<void> {
+    return writeKeyList(this.#root, [this.#keys.active.id])
+  }
+
+  async isSealed(digest: Digest): Promise<boolean | undefined> {
+    return withFile(join(this.#root, dataKey(digest)), O_RDONLY, (fd) => headerOf(fd) !== undefined)
+  }
+
+  // The wrap that is in use is not touched before the other one is on the disk, in a block of its own.
+  async #rewrapFile(path: string): Promise<Rewrapped> {
+    const found = withFile(path, O_RDONLY, (fd) => headerOf(fd) ?? 'plain')
+    if (found === undefined || found === 'plain') return found ?? 'absent'
+    const fd = openThere(path, O_RDWR)
+    if (fd === undefined) return 'absent'
+    try {
+      // Of the file that is written to, whatever was there a moment before.
+      const header = headerOf(fd)
+      if (header === undefined) return 'plain'
+      const wrap = rewrap(header, this.#keys, this.#keys.active)
+      if (wrap === 'current') return 'current'
+      const [from, to] = wrap.from === 0 ? ([0, 1] as const) : ([1, 0] as const)
+      writeAt(fd, wrap.bytes, wrapPositions[to])
+      await synced(fd)
+      writeAt(fd, Buffer.alloc(wrapBytes), wrapPositions[from])
+      await synced(fd)
+      return 'rewrapped'
+    } catch (error) {
+      throw fault(path, error)
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+/** Ids of the keys that its wraps name; undefined where it is not encrypted, or gone. */
+export function wrapIdsNow(path: string): readonly string[] | undefined {
+  const header = withFile(path, O_RDONLY, headerOf)
+  if (header === undefined) return undefined
+  return ([0, 1] as const).flatMap((slot) => wrapIdAt(header, slot) ?? [])
+}
+
+/** Undefined where the file is not encrypted. */
+function headerOf(fd: number): Buffer | undefined {
+  const header = Buffer.alloc(headerBytes)
+  readSync(fd, header, 0, headerBytes, 0)
+  return isSealed(header) ? header : undefined
+}
+
+function writeAt(fd: number, bytes: Uint8Array, position: number): void {
+  const count = writeSync(fd, bytes, 0, bytes.length, position)
+  if (count !== bytes.length) throw new StorageError('full', 'a header could not be written whole')
+}
+
+function synced(fd: number): Promise<void> {
+  return fileCall((settle) => fdatasync(fd, (error) => settle(error, undefined)))
+}
+
+function withFile<T>(path: string, flags: number, action: (fd: number) => T): T | undefined {
+  const fd = openThere(path, flags)
+  if (fd === undefined) return undefined
+  try {
+    return action(fd)
+  } catch (error) {
+    throw storageError(`read ${path}`, error)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function openThere(path: string, flags: number): number | undefined {
+  try {
+    return openSync(path, flags | O_NOFOLLOW)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw storageError(`open ${path}`, error)
+  }
+}
+
+function fault(path: string, error: unknown): unknown {
+  if (!(error instanceof SealingFault)) return storageError(`seal ${path}`, error)
+  const kind = error.kind === 'unknown-key' ? 'unavailable' : 'corrupt'
+  return new StorageError(kind, `${path}, which is encrypted: ${error.message}`, error)
+}
