@@ -20,6 +20,10 @@ export function composeS3(tables: CheckedTables): S3Config {
   if (s3.endpoint !== undefined && !isBare(s3.endpoint)) {
     tables.refuse(table, 'endpoint', 'expected https://HOST[:PORT], without user, path or query')
   }
+  if (s3.redirectEndpoint !== undefined && !isBare(s3.redirectEndpoint)) {
+    const message = 'expected https://HOST[:PORT], without user, path or query'
+    tables.refuse(table, 'redirect_endpoint', message)
+  }
   // A name is missing where it is refused already.
   if (s3.bucket !== undefined && !bucketName.test(s3.bucket)) {
     const message = 'expected 3 to 63 lower-case letters, digits, dots and dashes'

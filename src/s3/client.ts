@@ -114,6 +114,16 @@ export class S3Bucket {
     }
   }
 
+  /** Of the bucket itself. `endpoint`: in place of that of the connection. Nothing is asked. */
+  urlFor(endpoint: string | undefined = this.connection.endpoint): URL {
+    const { region, bucket, pathStyle } = this.connection
+    return this.#client.config.endpointProvider({
+      ...{ Bucket: bucket, Region: region, ForcePathStyle: pathStyle },
+      ...{ UseFIPS: false, UseDualStack: false, Accelerate: false },
+      ...(endpoint === undefined ? {} : { Endpoint: endpoint }),
+    }).url
+  }
+
   close(): void {
     this.#client.destroy()
   }

@@ -28,6 +28,8 @@ interface OperationFigures {
 export class S3Counts {
   /** Blobs that were read whole and had other bytes than their digest says. */
   wrongBlobs = 0
+  /** Pulls that were answered with a URL of the bucket. */
+  redirects = 0
   readonly #operations = new Map<string, OperationFigures>()
 
   add({ operation, result, durationMs, isRetry }: S3AttemptFigures): void {
@@ -80,6 +82,11 @@ export function registerS3Metrics(registry: Registry, counts: () => S3Counts | u
       operations().map(([label, { durations, durationMs }]) => {
         return { label, counts: durations, sum: durationMs / 1000 }
       }),
+  })
+  counter(registry, {
+    name: 'keelson_s3_redirects_total',
+    help: 'Pulls of blobs that were answered with a URL of the bucket',
+    read: single(() => counts()?.redirects),
   })
   counter(registry, {
     name: 'keelson_s3_wrong_blobs_total',

@@ -19,6 +19,8 @@ describe('a bucket', () => {
         ...{ bucket: 'blobs', region: 'us-east-1', prefix: '', pathStyle: false },
         ...{ partSizeBytes: 8 << 20, attemptTimeoutMs: 30_000 },
         ...{ attemptsMax: 4, connectionsMax: 256 },
+        ...{ redirect: false, redirectExpiryMs: 300_000, redirectMinSizeBytes: 1 << 20 },
+        ...{ redirectRanges: false, redirectNetworks: ['0.0.0.0/0', '::/0'] },
       },
     )
     assert.equal(admin.socket, undefined)
@@ -28,6 +30,16 @@ describe('a bucket', () => {
   const refused: readonly (readonly [what: string, toml: string, pattern: RegExp])[] = [
     ['a bucket in clear', base('endpoint = "http://s3.test"\n'), /endpoint: expected an https/],
     ['a path', base('endpoint = "https://s3.test/x"\n'), /endpoint: expected https:\/\/HOST/],
+    [
+      'another place in clear for clients',
+      base('redirect_endpoint = "http://s3.test"\n'),
+      /redirect_endpoint: expected an https/,
+    ],
+    [
+      'a path for clients',
+      base('redirect_endpoint = "https://s3.test/x"\n'),
+      /redirect_endpoint: expected https:\/\/HOST/,
+    ],
     ['one key of two', base('access_key_id = "a"\n'), /expected both access_key_id and secret/],
     [
       'a token alone',

@@ -12,6 +12,7 @@ import type {
   S3StagingLimits,
 } from '../../../s3/contract.ts'
 import { listObjects } from '../../../s3/objects.ts'
+import { createAddresses } from './addresses.ts'
 import { guarded } from './fault.ts'
 import { rootOf } from './place.ts'
 import { S3BlobStore } from './store.ts'
@@ -103,9 +104,16 @@ export async function openS3BlobStore(
     }
     const isFixed = connection.credentials !== undefined
     const timer = isFixed ? undefined : setInterval(renew, credentialsMs).unref()
+    const { redirect, redirectEndpoint, redirectExpiryMs: expiryMs } = config
+    const addresses = redirect
+      ? createAddresses({
+          ...{ bucketUrl: bucket.urlFor(redirectEndpoint), region: connection.region },
+          ...{ root, expiryMs, credentials: () => credentials, now: Date.now },
+        })
+      : undefined
     return new S3BlobStore(
       {
-        ...{ bucket, reads, root, limits, onMismatch, onFault },
+        ...{ bucket, reads, root, limits, addresses, onMismatch, onFault },
         credentials: () => credentials,
         now: Date.now,
       },
