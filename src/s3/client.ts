@@ -6,6 +6,7 @@ import { Agent as HttpsAgent } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { S3Attempt, S3Connection, S3Credentials } from './contract.ts'
+import { encryptWith } from './encryption.ts'
 import { S3Fault, s3Fault, timeoutFault } from './fault.ts'
 
 // Between attempts: up to 100 ms after the first, doubled each time, at random so that many do not come at once.
@@ -57,6 +58,7 @@ export class S3Bucket {
     this.#random = random
     this.#now = now ?? (() => performance.now())
     this.#client = this.#open(connection)
+    if (connection.encryption !== undefined) encryptWith(this.#client, connection.encryption)
   }
 
   /** In place of those that it was opened with, which may expire. */

@@ -8,6 +8,14 @@ export interface S3Credentials {
   readonly expiresAtMs?: number
 }
 
+/** How the bucket encrypts what it keeps. */
+export type S3Encryption =
+  | { readonly kind: 'aes256' }
+  /** `keyId`: absent for the bucket's own, or that of the account. */
+  | { readonly kind: 'kms'; readonly keyId?: string }
+  /** `key`: 32 bytes in base64, a secret; the bucket forgets it after each request. */
+  | { readonly kind: 'customer'; readonly key: string }
+
 export interface S3Connection {
   /** A URL; absent: that of AWS for the region. */
   readonly endpoint?: string
@@ -19,6 +27,8 @@ export interface S3Connection {
   readonly ca?: string
   /** Absent: those of the environment, the instance or a web identity, which the SDK looks for. */
   readonly credentials?: S3Credentials
+  /** Absent: as the bucket does by default. */
+  readonly encryption?: S3Encryption
   /** For one attempt: to be answered, and then between two pieces of the answer. */
   readonly attemptTimeoutMs: number
   /** Of one request, the first included. */

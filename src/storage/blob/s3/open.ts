@@ -9,6 +9,7 @@ import type {
   S3Attempt,
   S3Connection,
   S3Credentials,
+  S3Encryption,
   S3StagingLimits,
 } from '../../../s3/contract.ts'
 import { listObjects } from '../../../s3/objects.ts'
@@ -43,8 +44,10 @@ export async function connectionOf(config: S3Config): Promise<S3Connection> {
         ...(sessionToken === undefined ? {} : { sessionToken }),
       }
     : undefined
+  const encryption = encryptionOf(config)
   return {
     ...{ region, bucket, pathStyle },
+    ...(encryption === undefined ? {} : { encryption }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(ca === undefined ? {} : { ca }),
     ...(credentials === undefined ? {} : { credentials }),
@@ -52,6 +55,15 @@ export async function connectionOf(config: S3Config): Promise<S3Connection> {
     attemptsMax: config.attemptsMax,
     connectionsMax: config.connectionsMax,
   }
+}
+
+function encryptionOf({ sse, sseKmsKeyId, sseCustomerKey }: S3Config): S3Encryption | undefined {
+  if (sseCustomerKey !== undefined) {
+    return { kind: 'customer', key: sseCustomerKey.reveal().trim() }
+  }
+  if (sse === undefined) return undefined
+  if (sse === 'AES256') return { kind: 'aes256' }
+  return { kind: 'kms', ...(sseKmsKeyId === undefined ? {} : { keyId: sseKmsKeyId }) }
 }
 
 /** Errors: an Error for the operator. */
