@@ -35,7 +35,10 @@ export async function openBlobs(
     const blobs = await openHere(config)
     return paired({ blobs, s3: undefined, damage }, pair)
   }
-  const s3 = new S3Counts()
+  const s3 = new S3Counts((change, operation) => {
+    if (change === 'opened') log.warn({ operation }, 'the bucket is left alone for a while')
+    else log.info({ operation }, 'the bucket answers again')
+  })
   const blobs = await openBucket(blobStore, config, log, s3, damage)
   try {
     const redirects = redirectsOf(blobStore, blobs, s3)

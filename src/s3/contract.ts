@@ -1,5 +1,7 @@
 // How a bucket is reached, as plain data, so that it can be posted to a thread; and what is counted of it.
 
+import type { BreakerOptions } from '../outbound/contract.ts'
+
 export interface S3Credentials {
   readonly accessKeyId: string
   readonly secretAccessKey: string
@@ -33,6 +35,8 @@ export interface S3Connection {
   readonly attemptTimeoutMs: number
   /** Of one request, the first included. */
   readonly attemptsMax: number
+  /** When each client leaves the bucket alone for a while; absent: never. */
+  readonly breaker?: BreakerOptions
   /** Of each client: two of the event loop, one of each ingest thread. */
   readonly connectionsMax: number
 }
@@ -60,4 +64,6 @@ export interface S3Attempt {
   readonly result: 'ok' | 'absent' | 'conflict' | 'throttled' | 'timeout' | 'refused' | 'fault'
   readonly durationMs: number
   readonly isRetry: boolean
+  /** By it its client has begun to leave the bucket alone, or ended that. */
+  readonly circuit?: 'opened' | 'closed'
 }

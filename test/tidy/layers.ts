@@ -18,7 +18,11 @@ export const layers: readonly Layer[] = [
   { room: 'src/telemetry', imports: [], types: [] },
   { room: 'src/http', imports: ['src/oci'], types: [] },
   // The event loop and the ingest threads speak to a bucket in the same way.
-  { room: 'src/s3', imports: [], types: [] },
+  {
+    room: 'src/s3',
+    imports: ['src/outbound/circuit-breaker.ts'],
+    types: ['src/outbound/contract.ts'],
+  },
   { room: 'src/config', imports: ['src/oci', 'src/http/loopback.ts'], types: [] },
   { room: 'src/storage', imports: [...foundation, ...contracts], types: ['src/config', 'src/s3'] },
   // One backend each: siblings never import one another, but for the room that two of them share.

@@ -53,6 +53,7 @@ export async function connectionOf(config: S3Config): Promise<S3Connection> {
     ...(credentials === undefined ? {} : { credentials }),
     attemptTimeoutMs: config.attemptTimeoutMs,
     attemptsMax: config.attemptsMax,
+    breaker: { failures: config.breakerFailures, cooldownMs: config.breakerCooldownMs },
     connectionsMax: config.connectionsMax,
   }
 }
