@@ -164,6 +164,13 @@ const own = {
     reload: 'restart',
     doc: 'Bytes that are sent at once. A blob has at most 10,000 of them.',
   },
+  equal_parts: {
+    kind: 'boolean',
+    field: 'equalParts',
+    default: false,
+    reload: 'restart',
+    doc: 'Put blobs together of parts of just `part_size`, but for the last one, as Cloudflare R2 wants them. Pushes in chunks of another size then pass the server a second time.',
+  },
   part_budget: {
     kind: 'size',
     field: 'partBudgetBytes',

@@ -44,6 +44,8 @@ export interface S3Connection {
 /** How staged bytes are cut into objects. Units: bytes. */
 export interface S3StagingLimits {
   readonly partBytes: number
+  /** Blobs are put together of parts of just that size, but for the last; absent: of what there is. */
+  readonly equalParts?: boolean
   /** For parts that are being filled or sent, of all uploads of one thread. */
   readonly threadBudgetBytes: number
 }

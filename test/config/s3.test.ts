@@ -21,6 +21,7 @@ describe('a bucket', () => {
         ...{ bucket: 'blobs', region: 'us-east-1', prefix: '', pathStyle: false },
         ...{ partSizeBytes: 8 << 20, attemptTimeoutMs: 30_000 },
         ...{ attemptsMax: 4, connectionsMax: 256, breakerFailures: 10, breakerCooldownMs: 3000 },
+        equalParts: false,
         ...{ redirect: false, redirectExpiryMs: 300_000, redirectMinSizeBytes: 1 << 20 },
         ...{ redirectRanges: false, redirectNetworks: ['0.0.0.0/0', '::/0'] },
       },

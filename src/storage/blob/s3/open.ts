@@ -95,7 +95,7 @@ export async function openS3BlobStore(
   threads: number | 'auto',
   watch: S3Watch,
 ): Promise<S3BlobStore> {
-  const limits = limitsOf(config, threads)
+  const limits = { ...limitsOf(config, threads), equalParts: config.equalParts }
   const connection = await connectionOf(config)
   const { onAttempt, onMismatch, onFault } = watch
   const bucket = new S3Bucket(connection, { onAttempt })

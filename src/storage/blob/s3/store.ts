@@ -285,13 +285,14 @@ export class S3BlobStore implements BlobStore {
     isNew: boolean,
   ): Promise<void> {
     const key = `${this.#root}${dataKey(digest)}`
-    const { partBytes } = this.#options.limits
+    const { partBytes, equalParts = false } = this.#options.limits
+    const terms = { partBytes, equalParts }
     try {
-      await putTogether(this.#bucket, segments, key, { isNew, partBytes })
+      await putTogether(this.#bucket, segments, key, { isNew, ...terms })
     } catch (error) {
       // One that knows no conditions: whatever another one puts there meanwhile are the same, verified bytes.
       if (!(isNew && error instanceof S3Fault && error.code === 'NotImplemented')) throw error
-      await putTogether(this.#bucket, segments, key, { isNew: false, partBytes })
+      await putTogether(this.#bucket, segments, key, { isNew: false, ...terms })
     }
   }
 
