@@ -106,6 +106,13 @@ function get({ action, link, request, registry, version }: Pull): MaybePromise<R
     throw new OciError('RANGE_INVALID', { headers: [['Content-Range', `bytes */${link.size}`]] })
   }
   return chain(acquire(digest, link, registry), (shared) => {
+    const { size } = link
+    const isRange = answer.kind === 'ranges'
+    const redirect = registry.redirects?.replyTo({ digest, size, isRange, request })
+    if (redirect !== undefined) {
+      shared.release()
+      return redirect
+    }
     if (answer.kind === 'ranges') {
       const boundary = registry.randomUuid().replaceAll('-', '')
       return partialReply(digest, shared, answer.ranges, boundary)

@@ -8,6 +8,7 @@ import type { BlobReaders } from './blob-readers.ts'
 import type { BodyRoom } from './body-room.ts'
 import type { DamageReport } from './damage.ts'
 import type { DiskRoom } from './disk-room.ts'
+import type { PullRedirects } from './pull-redirects.ts'
 import type { PullTimes } from './pull-times.ts'
 import type { ReplyCache } from './reply-cache.ts'
 import type { RepositoryRules } from './repository-rules.ts'
@@ -27,6 +28,8 @@ export interface OperationRequest {
   readonly path: string
   readonly body: RequestBody
   header(name: string): string
+  /** Of the client; undefined where somebody who is not trusted says that it speaks for another one. */
+  provenClientIp(): string | undefined
 }
 
 export interface Registry {
@@ -40,6 +43,8 @@ export interface Registry {
   readonly replies: ReplyCache
   readonly pulls: PullTimes
   readonly readers: BlobReaders
+  /** Absent where all blobs are served here. */
+  readonly redirects?: PullRedirects | undefined
   readonly report: SelfReport
   /** Where reads tell of blobs that are not what their records say. Absent where nobody would look. */
   readonly damage?: DamageReport

@@ -2,14 +2,18 @@
 
 import type { BreakerOptions, BreakerState } from './contract.ts'
 
-/** The right to one call; it ends in `succeed` or `fail`, of which only the first counts. */
+/** The right to one call; it ends in `succeed`, `fail` or `leave`, of which only the first counts. */
 export type Pass = number & { readonly __pass: true }
 
-/** `elapsed`: ms of a clock that only goes forward. `onChange` is told each new state. */
+/**
+ * `elapsed`: ms of a clock that only goes forward. `onChange` is told each new state. `random`: from 0 to 1; a cooldown
+ * is half of the configured one up to one and a half, by default just that.
+ */
 export class CircuitBreaker {
   readonly #options: BreakerOptions
   readonly #elapsed: () => number
   readonly #onChange: (state: BreakerState) => void
+  readonly #random: () => number
   #state: BreakerState = 'closed'
   #failuresInRow = 0
   #openUntilMs = 0
@@ -20,7 +24,9 @@ export class CircuitBreaker {
     options: BreakerOptions,
     elapsed: () => number,
     onChange: (state: BreakerState) => void,
+    random: () => number = () => 0.5,
   ) {
+    this.#random = random
     this.#options = options
     this.#elapsed = elapsed
     this.#onChange = onChange
@@ -53,8 +59,13 @@ export class CircuitBreaker {
     if (pass !== this.#era) return
     this.#failuresInRow += 1
     if (this.#state === 'closed' && this.#failuresInRow < this.#options.failures) return
-    this.#openUntilMs = this.#elapsed() + this.#options.cooldownMs
+    this.#openUntilMs = this.#elapsed() + this.#options.cooldownMs * (0.5 + this.#random())
     this.#become('open')
+  }
+
+  /** It ended for another reason than what was called: nothing is known, and the next to come may try. */
+  leave(pass: Pass): void {
+    if (pass === this.#era && this.#state === 'half-open') this.#become('open')
   }
 
   #become(state: BreakerState): void {

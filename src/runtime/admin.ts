@@ -79,6 +79,7 @@ export async function openAdmin(
       audit: audit.figures(),
       nodes: stores.liveness.list?.(),
       disks: stores.reserve.disks.figures,
+      bucket: stores.s3?.status,
     }),
   }
   const own = {

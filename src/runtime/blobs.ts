@@ -2,6 +2,7 @@
 
 import type { Config, S3Config } from '../config/schema.ts'
 import type { Digest } from '../oci/digest.ts'
+import { createPullRedirects, type PullRedirects } from '../operation/pull-redirects.ts'
 import type { BlobStore } from '../storage/blob/contract.ts'
 import { openFsBlobStore } from '../storage/blob/fs/store.ts'
 import { MemoryBlobStore } from '../storage/blob/memory/store.ts'
@@ -16,6 +17,8 @@ export interface OpenBlobs {
   readonly blobs: BlobStore
   /** Undefined where blobs are elsewhere. */
   readonly s3: S3Counts | undefined
+  /** Undefined where all blobs are served here. */
+  readonly redirects?: PullRedirects | undefined
   /** Whoever looks after blobs that are not what their digest says; undefined until there is somebody. */
   readonly damage: { onFound: ((digest: Digest) => void) | undefined }
 }
@@ -33,10 +36,17 @@ export async function openBlobs(
     const blobs = await openHere(config, log, damage)
     return paired({ blobs, s3: undefined, damage }, pair)
   }
-  const s3 = new S3Counts()
+  const s3 = new S3Counts((change, operation) => {
+    if (change === 'opened') log.warn({ operation }, 'the bucket is left alone for a while')
+    else log.info({ operation }, 'the bucket answers again')
+  })
   const blobs = await openBucket(blobStore, config, log, s3, damage)
   try {
-    return await paired({ blobs, s3, damage }, await requirePaired(config, metadata, blobs))
+    const redirects = redirectsOf(blobStore, blobs, s3)
+    return await paired(
+      { blobs, s3, damage, redirects },
+      await requirePaired(config, metadata, blobs),
+    )
   } catch (error) {
     await blobs.close()
     throw error
@@ -51,6 +61,17 @@ async function paired(open: OpenBlobs, pair: () => Promise<void>): Promise<OpenB
     await open.blobs.close()
     throw error
   }
+}
+
+function redirectsOf(
+  { redirectMinSizeBytes: sizeMin, redirectRanges: ranges, redirectNetworks: networks }: S3Config,
+  { addresses }: S3BlobStore,
+  counts: S3Counts,
+): PullRedirects | undefined {
+  if (addresses === undefined) return undefined
+  return createPullRedirects({ sizeMin, ranges, networks }, addresses, () => {
+    counts.redirects += 1
+  })
 }
 
 async function openHere(

@@ -11,6 +11,7 @@ import { BlobReaders } from '../operation/blob-readers.ts'
 import { BodyRoom } from '../operation/body-room.ts'
 import { DamageReport } from '../operation/damage.ts'
 import { startUploadExpiry } from '../operation/expire-uploads.ts'
+import type { PullRedirects } from '../operation/pull-redirects.ts'
 import { PullTimes, startPullTimes } from '../operation/pull-times.ts'
 import type { Registry } from '../operation/registry.ts'
 import { ReplyCache } from '../operation/reply-cache.ts'
@@ -60,7 +61,7 @@ export async function openStores(
 ): Promise<OpenStores> {
   const metadata = await openMetadata(config, log)
   closers.add(() => metadata.close())
-  const { blobs, s3, damage } = await openBlobs(config, metadata, log)
+  const { blobs, s3, damage, redirects } = await openBlobs(config, metadata, log)
   closers.add(() => blobs.close())
   await adoptTree(blobs, metadata, log)
   const ingest = createPool(config, blobs, log, s3)
@@ -68,7 +69,11 @@ export async function openStores(
   const reserve = await openReserve(config, ingest, log, closers)
   const diskRoom = reserve.disks
   const liveness = await openLiveness(metadata, blobs, log, closers)
-  const registry = createRegistry(config, { metadata, blobs, ingest, diskRoom, liveness }, log)
+  const registry = createRegistry(
+    config,
+    { metadata, blobs, redirects, ingest, diskRoom, liveness },
+    log,
+  )
   closers.add(() => registry.readers.close())
   damage.onFound = (digest) => registry.damage?.onFound?.(digest)
   if (registry.shared) closers.add(dropGoneReaders(registry, log))
@@ -116,6 +121,7 @@ export function createPool(
 interface Stores {
   readonly metadata: MetadataStore & TagTimesStore
   readonly blobs: BlobStore
+  readonly redirects: PullRedirects | undefined
   readonly ingest: IngestPool
   readonly diskRoom: DiskReserve
   readonly liveness: Liveness

@@ -5,8 +5,10 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import { S3Client } from '@aws-sdk/client-s3'
+import { CircuitBreaker, type Pass } from '../outbound/circuit-breaker.ts'
 import type { S3Attempt, S3Connection, S3Credentials } from './contract.ts'
-import { S3Fault, s3Fault, timeoutFault } from './fault.ts'
+import { encryptWith } from './encryption.ts'
+import { leftAlone, S3Fault, s3Fault, timeoutFault } from './fault.ts'
 
 // Between attempts: up to 100 ms after the first, doubled each time, at random so that many do not come at once.
 const backOffMs = 100
@@ -47,7 +49,13 @@ export class S3Bucket {
   readonly #onAttempt: (attempt: S3Attempt) => void
   readonly #random: () => number
   readonly #now: () => number
+  readonly #breaker: CircuitBreaker | undefined
   #credentials: S3Credentials | undefined
+  /** What its breaker has become since the last attempt was told. */
+  #circuit: S3Attempt['circuit']
+  #isLeftAlone = false
+  /** Of the last fault, for those who are refused. */
+  #lastFault = ''
 
   constructor(connection: S3Connection, options: S3Options = {}) {
     const { onAttempt = () => undefined, random = Math.random, now } = options
@@ -56,7 +64,11 @@ export class S3Bucket {
     this.#onAttempt = onAttempt
     this.#random = random
     this.#now = now ?? (() => performance.now())
+    const { breaker } = connection
+    const onChange = (state: 'closed' | 'open' | 'half-open'): void => this.#changed(state)
+    this.#breaker = breaker && new CircuitBreaker(breaker, this.#now, onChange, random)
     this.#client = this.#open(connection)
+    if (connection.encryption !== undefined) encryptWith(this.#client, connection.encryption)
   }
 
   /** In place of those that it was opened with, which may expire. */
@@ -114,6 +126,16 @@ export class S3Bucket {
     }
   }
 
+  /** Of the bucket itself. `endpoint`: in place of that of the connection. Nothing is asked. */
+  urlFor(endpoint: string | undefined = this.connection.endpoint): URL {
+    const { region, bucket, pathStyle } = this.connection
+    return this.#client.config.endpointProvider({
+      ...{ Bucket: bucket, Region: region, ForcePathStyle: pathStyle },
+      ...{ UseFIPS: false, UseDualStack: false, Accelerate: false },
+      ...(endpoint === undefined ? {} : { Endpoint: endpoint }),
+    }).url
+  }
+
   close(): void {
     this.#client.destroy()
   }
@@ -124,9 +146,14 @@ export class S3Bucket {
     { isRetry, signal, timeoutMs }: AttemptOptions,
   ): Promise<Output> {
     const from = this.#now()
-    const tell = (result: S3Attempt['result']): void =>
-      this.#onAttempt({ operation, result, durationMs: this.#now() - from, isRetry })
+    const tell = (result: S3Attempt['result']): void => {
+      const circuit = this.#circuit
+      this.#circuit = undefined
+      const more = circuit === undefined ? {} : { circuit }
+      this.#onAttempt({ operation, result, durationMs: this.#now() - from, isRetry, ...more })
+    }
     if (signal?.aborted) throw aborted(operation)
+    const pass = this.#enter(operation)
     const ending = new AbortController()
     let isLate = false
     const timer = setTimeout(() => {
@@ -137,6 +164,7 @@ export class S3Bucket {
     signal?.addEventListener('abort', onAbort, { once: true })
     try {
       const output = await send(this.#client, ending.signal)
+      this.#breaker?.succeed(pass)
       tell('ok')
       return output
     } catch (cause) {
@@ -145,12 +173,36 @@ export class S3Bucket {
         : signal?.aborted
           ? aborted(operation)
           : s3Fault(operation, cause)
+      this.#judge(fault, pass)
       tell(fault.result)
       throw fault
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
     }
+  }
+
+  /** Errors: S3Fault where the bucket is left alone. */
+  #enter(operation: string): Pass {
+    if (this.#breaker === undefined) return 0 as Pass
+    const pass = this.#breaker.enter()
+    if (pass === undefined) throw leftAlone(operation, this.#lastFault)
+    return pass
+  }
+
+  #judge(fault: S3Fault, pass: Pass): void {
+    if (fault.says === 'well') this.#breaker?.succeed(pass)
+    else if (fault.says === 'nothing') this.#breaker?.leave(pass)
+    else {
+      this.#lastFault = fault.code
+      this.#breaker?.fail(pass)
+    }
+  }
+
+  #changed(state: 'closed' | 'open' | 'half-open'): void {
+    if (state === 'closed') this.#circuit = 'closed'
+    else if (state === 'open' && !this.#isLeftAlone) this.#circuit = 'opened'
+    this.#isLeftAlone = state !== 'closed'
   }
 
   #open(connection: S3Connection): S3Client {
@@ -204,7 +256,7 @@ function signedBy(credentials: S3Credentials | undefined): SignedBy {
 
 function aborted(operation: string): S3Fault {
   return new S3Fault('unavailable', 'Aborted', `${operation}: was stopped`, {
-    ...{ mayRetry: false, result: 'fault' },
+    ...{ mayRetry: false, result: 'fault', says: 'nothing' },
   })
 }
 

@@ -16,6 +16,8 @@ export class S3Fault extends Error {
   readonly code: string
   readonly mayRetry: boolean
   readonly result: S3Attempt['result']
+  /** What it says of the bucket as a whole: it works, it does not, or nothing. */
+  readonly says: 'well' | 'ill' | 'nothing'
 
   constructor(
     kind: S3FaultKind,
@@ -24,6 +26,7 @@ export class S3Fault extends Error {
     how: {
       readonly mayRetry: boolean
       readonly result: S3Attempt['result']
+      readonly says?: 'nothing'
       readonly cause?: unknown
     },
   ) {
@@ -32,6 +35,8 @@ export class S3Fault extends Error {
     this.code = code
     this.mayRetry = how.mayRetry
     this.result = how.result
+    const isIll = how.result === 'timeout' || how.result === 'fault'
+    this.says = how.says ?? (isIll ? 'ill' : 'well')
   }
 }
 
@@ -80,7 +85,15 @@ export function s3Fault(what: string, cause: unknown): S3Fault {
   if (passingCodes.has(code)) return fault('unavailable', 'fault', true)
   if (status === 412 || status === 304) return fault('exists', 'conflict', false)
   if (status === 501) return fault('unavailable', 'refused', false)
-  if (status === undefined || status >= 500) return fault('unavailable', 'fault', isPassing(told))
+  if (status === undefined || status >= 500) {
+    return new S3Fault('unavailable', code, message, {
+      ...{ mayRetry: isPassing(told), result: 'fault', cause: plainCause(cause, code, status) },
+      // Without credentials nothing was sent. A 503 without a code, as to a HEAD, may ask to slow down.
+      ...(told.name === 'CredentialsProviderError' || (status === 503 && isNameless(code))
+        ? { says: 'nothing' as const }
+        : {}),
+    })
+  }
   // A body that was cut, or an answer that is none of S3's.
   if (status < 400) return fault('unavailable', 'fault', true)
   return fault('unavailable', 'refused', false)
@@ -106,6 +119,13 @@ export function timeoutFault(what: string, timeoutMs: number): S3Fault {
   return new S3Fault('unavailable', 'Timeout', message, { mayRetry: true, result: 'timeout' })
 }
 
+/** Nothing was sent, since what was sent before has failed so often. */
+export function leftAlone(what: string, lastCode: string): S3Fault {
+  const message = `${what}: the bucket is left alone for a while after ${lastCode}`
+  const how = { mayRetry: false, result: 'fault', says: 'nothing' } as const
+  return new S3Fault('unavailable', 'LeftAlone', message, how)
+}
+
 /** What came is not what was asked for: shorter, or other bytes. */
 export function wrongBytes(what: string, detail: string): S3Fault {
   return new S3Fault('unavailable', 'WrongBytes', `${what}: ${detail}`, {
@@ -117,6 +137,10 @@ export function wrongBytes(what: string, detail: string): S3Fault {
 function isPassing({ name, code }: Told): boolean {
   if (name === 'CredentialsProviderError' || name === 'TypeError') return false
   return !(typeof code === 'string' && /CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS|ERR_SSL/.test(code))
+}
+
+function isNameless(code: string): boolean {
+  return code === '503' || code === 'UnknownError' || code === 'Unknown'
 }
 
 function codeOf({ name, code, message }: Told): string {

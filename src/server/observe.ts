@@ -72,6 +72,12 @@ export class Observer {
     return this.#access !== undefined
   }
 
+  /** False where a peer that is no trusted proxy says that it asks for somebody else. */
+  isProven(exchange: Exchange): boolean {
+    if (this.#trusts(exchange.remoteAddress)) return true
+    return exchange.header('x-forwarded-for') === '' && exchange.header('forwarded') === ''
+  }
+
   /** When a request begins; undefined for one that is not timed, see `RequestClock`. */
   startMs(): number | undefined {
     return this.#timesAll ? performance.now() : this.#metrics.clock.startMs()

@@ -99,6 +99,10 @@ export class ObservedRequest implements Asked, OperationRequest, RequestRecord {
     return details.address
   }
 
+  provenClientIp(): string | undefined {
+    return this.#observer.isProven(this.exchange) ? this.clientIp() : undefined
+  }
+
   get body(): RequestBody {
     const { body } = this.exchange
     if (body.length === 0) return body

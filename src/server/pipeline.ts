@@ -249,8 +249,9 @@ export class Pipeline {
     if (transfer === undefined) return operate(action, request, this.#registry, mayPull, sight)
     const { path } = request
     const header = (name: string): string => request.header(name)
+    const provenClientIp = (): string | undefined => request.provenClientIp()
     return transfer.run((body) =>
-      operate(action, { path, body, header }, this.#registry, mayPull, sight),
+      operate(action, { path, body, header, provenClientIp }, this.#registry, mayPull, sight),
     )
   }
 

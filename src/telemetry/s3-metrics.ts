@@ -2,7 +2,7 @@
 
 import type { Registry } from 'prom-client'
 import { registerHistogram } from './read-histogram.ts'
-import { counter, single } from './readings.ts'
+import { counter, gauge, single } from './readings.ts'
 
 /** One attempt at a request that is over. */
 export interface S3AttemptFigures {
@@ -10,6 +10,7 @@ export interface S3AttemptFigures {
   readonly result: string
   readonly durationMs: number
   readonly isRetry: boolean
+  readonly circuit?: 'opened' | 'closed'
 }
 
 /** Upper bounds in seconds: from a server beside us to the longest attempt. */
@@ -28,9 +29,26 @@ interface OperationFigures {
 export class S3Counts {
   /** Blobs that were read whole and had other bytes than their digest says. */
   wrongBlobs = 0
+  /** Pulls that were answered with a URL of the bucket. */
+  redirects = 0
+  /** Clients that leave the bucket alone at the moment. */
+  circuitsOpen = 0
   readonly #operations = new Map<string, OperationFigures>()
 
-  add({ operation, result, durationMs, isRetry }: S3AttemptFigures): void {
+  readonly #onCircuit: (change: 'opened' | 'closed', operation: string) => void
+
+  /** `onCircuit` is told when a client begins or ends to leave the bucket alone. */
+  constructor(
+    onCircuit: (change: 'opened' | 'closed', operation: string) => void = () => undefined,
+  ) {
+    this.#onCircuit = onCircuit
+  }
+
+  add({ operation, result, durationMs, isRetry, circuit }: S3AttemptFigures): void {
+    if (circuit !== undefined) {
+      this.circuitsOpen += circuit === 'opened' ? 1 : -1
+      this.#onCircuit(circuit, operation)
+    }
     let figures = this.#operations.get(operation)
     if (figures === undefined) {
       const durations = new Float64Array(bounds.length + 1)
@@ -43,6 +61,12 @@ export class S3Counts {
     figures.durations[at] = (figures.durations[at] ?? 0) + 1
     figures.durationMs += durationMs
     if (isRetry) figures.retries += 1
+  }
+
+  /** For `/status`. */
+  get status(): Readonly<Record<'circuitsOpen' | 'redirects' | 'wrongBlobs', number>> {
+    const { circuitsOpen, redirects, wrongBlobs } = this
+    return { circuitsOpen, redirects, wrongBlobs }
   }
 
   /** By operation. */
@@ -80,6 +104,17 @@ export function registerS3Metrics(registry: Registry, counts: () => S3Counts | u
       operations().map(([label, { durations, durationMs }]) => {
         return { label, counts: durations, sum: durationMs / 1000 }
       }),
+  })
+  gauge(registry, {
+    name: 'keelson_s3_circuit_open',
+    help: 'Clients of the bucket that leave it alone for a while since it does not answer',
+    aggregator: 'sum',
+    read: single(() => counts()?.circuitsOpen),
+  })
+  counter(registry, {
+    name: 'keelson_s3_redirects_total',
+    help: 'Pulls of blobs that were answered with a URL of the bucket',
+    read: single(() => counts()?.redirects),
   })
   counter(registry, {
     name: 'keelson_s3_wrong_blobs_total',

@@ -106,7 +106,15 @@ export interface KeyChange {
 const written = [
   `${'0123456789abcdef'.repeat(4)}`,
   ...['b', 'other', '/other', 'a/other', 'https://other.test', 'https://other.test/x'],
-  ...['rediss://other.test', 'a text that is long enough', '127.0.0.2', '0600', '1.3', 'X-Other'],
+  ...[
+    Buffer.alloc(32, 'other').toString('base64'),
+    'rediss://other.test',
+    'a text that is long enough',
+    '127.0.0.2',
+    '0600',
+    '1.3',
+    'X-Other',
+  ],
   ...['2031-01-31T12:00:00Z', ['other'], ['X-Other'], ['10.8.8.8'], ['/other']],
   ...[['delete-manifest'], ['rediss://other.test'], true, false, 3, '7m', '7MiB'],
 ]
@@ -141,6 +149,7 @@ function changeOf(table: string, section: Section, key: string, entry: Entry): K
 
 function baseOf(table: string, key: string): string {
   if (table === 'metadata_store.postgres') return postgres
+  if (key === 'sse_kms_key_id') return s3.replace('bucket', 'sse = "aws:kms"\nbucket')
   if (table === 'blob_store.s3') return s3
   return table === 'redis' && key === 'cluster' ? cluster : everyTable
 }

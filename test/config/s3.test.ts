@@ -8,6 +8,8 @@ import { parse } from './parse.ts'
 const base = (own: string, more = '[metadata_store.lmdb]\npath = "/srv/meta"\n'): string =>
   `[blob_store.s3]\nbucket = "blobs"\n${own}${more}[global.access_policy]\ndefault = "deny"\n`
 
+const customerKey = `sse_customer_key = "${Buffer.alloc(32, 'key').toString('base64')}"\n`
+
 describe('a bucket', () => {
   test('it needs a name, and has defaults for the rest', () => {
     const { admin, blobStore, storage } = parse(base(''))
@@ -18,7 +20,10 @@ describe('a bucket', () => {
       {
         ...{ bucket: 'blobs', region: 'us-east-1', prefix: '', pathStyle: false },
         ...{ partSizeBytes: 8 << 20, attemptTimeoutMs: 30_000 },
-        ...{ attemptsMax: 4, connectionsMax: 256 },
+        ...{ attemptsMax: 4, connectionsMax: 256, breakerFailures: 10, breakerCooldownMs: 3000 },
+        equalParts: false,
+        ...{ redirect: false, redirectExpiryMs: 300_000, redirectMinSizeBytes: 1 << 20 },
+        ...{ redirectRanges: false, redirectNetworks: ['0.0.0.0/0', '::/0'] },
       },
     )
     assert.equal(admin.socket, undefined)
@@ -28,6 +33,36 @@ describe('a bucket', () => {
   const refused: readonly (readonly [what: string, toml: string, pattern: RegExp])[] = [
     ['a bucket in clear', base('endpoint = "http://s3.test"\n'), /endpoint: expected an https/],
     ['a path', base('endpoint = "https://s3.test/x"\n'), /endpoint: expected https:\/\/HOST/],
+    [
+      'another place in clear for clients',
+      base('redirect_endpoint = "http://s3.test"\n'),
+      /redirect_endpoint: expected an https/,
+    ],
+    [
+      'a path for clients',
+      base('redirect_endpoint = "https://s3.test/x"\n'),
+      /redirect_endpoint: expected https:\/\/HOST/,
+    ],
+    [
+      'a key of nobody',
+      base('sse = "AES256"\nsse_kms_key_id = "a"\n'),
+      /sse_kms_key_id: expected it with sse = "aws:kms" alone/,
+    ],
+    [
+      'a short customer key',
+      base('sse_customer_key = "c2hvcnQ="\n'),
+      /sse_customer_key: expected 32 bytes in base64/,
+    ],
+    [
+      'a customer key beside another encryption',
+      base(`sse = "AES256"\n${customerKey}`),
+      /sse_customer_key: expected it or sse/,
+    ],
+    [
+      'a customer key that clients would need',
+      base(`redirect = true\n${customerKey}`),
+      /redirect: expected false with sse_customer_key/,
+    ],
     ['one key of two', base('access_key_id = "a"\n'), /expected both access_key_id and secret/],
     [
       'a token alone',

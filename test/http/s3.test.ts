@@ -68,6 +68,8 @@ secret_access_key = "${s3Keys.secretAccessKey}"
 part_size = "5MiB"
 attempt_timeout = "20s"
 attempts_max = 2
+breaker_failures = 2
+breaker_cooldown = "200ms"
 [metadata_store.lmdb]
 path = ${JSON.stringify(join(this.folder, 'metadata'))}
 [gc]
@@ -352,9 +354,40 @@ describe('blobs in a bucket', needsVersitygw, () => {
     assert.equal((await site.admin('/readyz')).status, 200)
     await site.s3.crash()
     await untilReady(503)
+    await untilCircuits((open) => open > 0)
+    const answer = await site.client.get(`/v2/app/blobs/${digest}`)
+    assertRefused(answer, 503, 'UNAVAILABLE')
+    assert.ok(answer.headers['retry-after'] !== undefined)
     await site.s3.start()
     await untilReady(200)
+    // Each client has to try by itself, and only those do that are asked for something.
+    await untilCircuits(
+      (open) => open === 0,
+      async () => {
+        await site.client.get(`/v2/app/blobs/${digest}`)
+        await site.client.pushBlob('app', randomBytes(10)).catch(() => undefined)
+      },
+    )
+    assertStatus(await site.client.get(`/v2/app/blobs/${digest}`), 200)
   })
+
+  /** As metrics and status tell them, which have to agree. */
+  async function untilCircuits(
+    is: (open: number) => boolean,
+    use: () => Promise<void> = async () => undefined,
+  ): Promise<void> {
+    const giveUpAt = performance.now() + 60_000
+    for (;;) {
+      await use()
+      const { body } = await site.admin('/metrics')
+      const open = Number(/^keelson_s3_circuit_open (\d+)$/m.exec(body)?.[1])
+      const status = JSON.parse((await site.admin('/status')).body) as {
+        readonly bucket: { readonly circuitsOpen: number }
+      }
+      if (is(open) && is(status.bucket.circuitsOpen)) return
+      assert.ok(performance.now() < giveUpAt, String(open))
+    }
+  }
 
   async function untilReady(status: number): Promise<void> {
     const giveUpAt = performance.now() + 60_000

@@ -29,6 +29,22 @@ class Scene {
   }
 }
 
+test('a call that is given up proves nothing, and lets the next one try', () => {
+  const scene = new Scene()
+  const { breaker } = scene
+  for (let i = 0; i < options.failures; i += 1) breaker.leave(scene.enter())
+  assert.equal(breaker.state, 'closed')
+  scene.break()
+  scene.nowMs = options.cooldownMs
+  const trying = scene.enter()
+  assert.equal(breaker.enter(), undefined)
+  breaker.leave(trying)
+  breaker.succeed(trying)
+  assert.equal(breaker.state, 'open')
+  breaker.succeed(scene.enter())
+  assert.equal(breaker.state, 'closed')
+})
+
 test('it opens after so many failures in a row, and a success begins the count anew', () => {
   const { breaker, states, ...scene } = new Scene()
   assert.equal(scene.nowMs, 0)

@@ -18,7 +18,11 @@ export const layers: readonly Layer[] = [
   { room: 'src/telemetry', imports: [], types: [] },
   { room: 'src/http', imports: ['src/oci'], types: [] },
   // The event loop and the ingest threads speak to a bucket in the same way.
-  { room: 'src/s3', imports: [], types: [] },
+  {
+    room: 'src/s3',
+    imports: ['src/outbound/circuit-breaker.ts'],
+    types: ['src/outbound/contract.ts'],
+  },
   // So they do about what is encrypted.
   { room: 'src/sealing', imports: ['src/oci'], types: [] },
   { room: 'src/config', imports: ['src/oci', 'src/http/loopback.ts', 'src/sealing'], types: [] },

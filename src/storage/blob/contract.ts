@@ -68,6 +68,15 @@ export interface BlobPass {
   close(): void
 }
 
+/** Where a client may fetch blobs itself: a power of some stores, beside the contract. */
+export interface BlobAddresses {
+  /**
+   * A URL that gives whoever has it the bytes of this blob, for a while: as secret as a password, never for a log.
+   * Undefined where there is none at the moment. Nothing is asked whether the blob is there.
+   */
+  addressOf(digest: Digest): string | undefined
+}
+
 export type BlobFate = 'kept' | 'removed' | 'overwritten'
 
 /** What has become of a file that was set aside to be overwritten. Units: `size` in bytes. */

@@ -157,6 +157,7 @@ export class Scene {
     const action = route({ method, path: '/token', query })
     if (action.kind !== 'get-token') throw new Error('expected get-token')
     const request: OperationRequest = {
+      provenClientIp: () => undefined,
       path: '/token',
       header: (name) => (name === 'content-type' ? type : ''),
       body: bodyOf(Buffer.from(body)),

@@ -9,9 +9,11 @@ import type {
   S3Attempt,
   S3Connection,
   S3Credentials,
+  S3Encryption,
   S3StagingLimits,
 } from '../../../s3/contract.ts'
 import { listObjects } from '../../../s3/objects.ts'
+import { createAddresses } from './addresses.ts'
 import { guarded } from './fault.ts'
 import { rootOf } from './root.ts'
 import { S3BlobStore } from './store.ts'
@@ -42,15 +44,27 @@ export async function connectionOf(config: S3Config): Promise<S3Connection> {
         ...(sessionToken === undefined ? {} : { sessionToken }),
       }
     : undefined
+  const encryption = encryptionOf(config)
   return {
     ...{ region, bucket, pathStyle },
+    ...(encryption === undefined ? {} : { encryption }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(ca === undefined ? {} : { ca }),
     ...(credentials === undefined ? {} : { credentials }),
     attemptTimeoutMs: config.attemptTimeoutMs,
     attemptsMax: config.attemptsMax,
+    breaker: { failures: config.breakerFailures, cooldownMs: config.breakerCooldownMs },
     connectionsMax: config.connectionsMax,
   }
+}
+
+function encryptionOf({ sse, sseKmsKeyId, sseCustomerKey }: S3Config): S3Encryption | undefined {
+  if (sseCustomerKey !== undefined) {
+    return { kind: 'customer', key: sseCustomerKey.reveal().trim() }
+  }
+  if (sse === undefined) return undefined
+  if (sse === 'AES256') return { kind: 'aes256' }
+  return { kind: 'kms', ...(sseKmsKeyId === undefined ? {} : { keyId: sseKmsKeyId }) }
 }
 
 /** Errors: an Error for the operator. */
@@ -81,7 +95,7 @@ export async function openS3BlobStore(
   threads: number | 'auto',
   watch: S3Watch,
 ): Promise<S3BlobStore> {
-  const limits = limitsOf(config, threads)
+  const limits = { ...limitsOf(config, threads), equalParts: config.equalParts }
   const connection = await connectionOf(config)
   const { onAttempt, onMismatch, onFault } = watch
   const bucket = new S3Bucket(connection, { onAttempt })
@@ -103,9 +117,16 @@ export async function openS3BlobStore(
     }
     const isFixed = connection.credentials !== undefined
     const timer = isFixed ? undefined : setInterval(renew, credentialsMs).unref()
+    const { redirect, redirectEndpoint, redirectExpiryMs: expiryMs } = config
+    const addresses = redirect
+      ? createAddresses({
+          ...{ bucketUrl: bucket.urlFor(redirectEndpoint), region: connection.region },
+          ...{ root, expiryMs, credentials: () => credentials, now: Date.now },
+        })
+      : undefined
     return new S3BlobStore(
       {
-        ...{ bucket, reads, root, limits, onMismatch, onFault },
+        ...{ bucket, reads, root, limits, addresses, onMismatch, onFault },
         credentials: () => credentials,
         now: Date.now,
       },

@@ -21,8 +21,15 @@ const joining: Turns = new Turns(4)
 /** Parts of the final object. */
 type Part =
   | { readonly kind: 'copy'; readonly segment: Segment }
-  /** Too small to be parts of their own. */
-  | { readonly kind: 'join'; readonly segments: readonly Segment[] }
+  /** They are read, and sent as one: too small to be parts of their own, or not of the size that is wanted. */
+  | { readonly kind: 'join'; readonly segments: readonly Segment[]; readonly start: number }
+
+export interface PublishTerms {
+  readonly isNew: boolean
+  readonly partBytes: number
+  /** All parts but the last have just `partBytes`: some servers take no others. */
+  readonly equalParts: boolean
+}
 
 /**
  * Durable when it resolves. With `isNew` nothing is replaced. `segments` are all of the blob, in order.
@@ -33,14 +40,15 @@ export async function putTogether(
   bucket: S3Bucket,
   segments: readonly Segment[],
   key: string,
-  { isNew, partBytes }: { readonly isNew: boolean; readonly partBytes: number },
+  how: PublishTerms,
 ): Promise<void> {
+  const { isNew, partBytes, equalParts } = how
   const [first, ...others] = segments
   if (first === undefined) return putObject(bucket, key, new Uint8Array(0), { isNew })
   if (others.length === 0 && first.end === first.piece.size) {
     return copyObject(bucket, first.piece, key, { isNew })
   }
-  const parts = partsOf(segments, partBytes)
+  const parts = equalParts ? equalPartsOf(segments, partBytes) : partsOf(segments, partBytes)
   if (parts.length > partsMax) {
     throw wrongBytes(key, `${parts.length} parts, and a bucket takes ${partsMax} of them`)
   }
@@ -62,7 +70,8 @@ function partsOf(segments: readonly Segment[], partBytes: number): readonly Part
   let small: Segment[] = []
   let smallBytes = 0
   const join = (): void => {
-    if (small.length > 0) parts.push({ kind: 'join', segments: small })
+    const [first] = small
+    if (first) parts.push({ kind: 'join', segments: small, start: first.start })
     small = []
     smallBytes = 0
   }
@@ -87,6 +96,26 @@ function partsOf(segments: readonly Segment[], partBytes: number): readonly Part
   return parts
 }
 
+function equalPartsOf(segments: readonly Segment[], partBytes: number): readonly Part[] {
+  const size = segments.at(-1)?.end ?? 0
+  const count = Math.ceil(size / partBytes)
+  let next = 0
+  return Array.from({ length: count }, (_, index): Part => {
+    const start = index * partBytes
+    const end = Math.min(size, start + partBytes)
+    while ((segments[next]?.end ?? size) <= start) next += 1
+    const [segment] = segments.slice(next)
+    // Those of a push in one go are mostly just a part.
+    if (segment?.start === start && segment.end === end && segment.piece.size === end - start) {
+      return { kind: 'copy', segment }
+    }
+    const those = segments
+      .slice(next, segments.findLastIndex((each) => each.start < end) + 1)
+      .map((each) => ({ ...each, end: Math.min(end, each.end) }))
+    return { kind: 'join', segments: those, start }
+  })
+}
+
 async function putPart(
   bucket: S3Bucket,
   multipart: Multipart,
@@ -97,11 +126,13 @@ async function putPart(
     const { piece, start, end } = part.segment
     return multipart.copyPart(number, piece, 0, end - start)
   }
-  return joining.run(async () => multipart.putPart(number, await readAll(bucket, part.segments)))
+  return joining.run(async () => multipart.putPart(number, await readAll(bucket, part)))
 }
 
-async function readAll(bucket: S3Bucket, segments: readonly Segment[]): Promise<Uint8Array> {
-  const from = segments[0]?.start ?? 0
+async function readAll(
+  bucket: S3Bucket,
+  { segments, start: from }: Extract<Part, { kind: 'join' }>,
+): Promise<Uint8Array> {
   const bytes = new Uint8Array((segments.at(-1)?.end ?? 0) - from)
   const reader = new StagedReader(bucket, segments)
   try {

@@ -19,7 +19,7 @@ import { type Piece, stagedBytes, stagedSegments } from '../../../s3/pieces.ts'
 import { listPieces, StagedReader } from '../../../s3/staged-reader.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobMark } from '../audit.ts'
-import type { BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
+import type { BlobAddresses, BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
 import {
   blobsKey,
   dataKey,
@@ -55,6 +55,8 @@ export interface S3StoreOptions {
   readonly onMismatch: (digest: Digest) => void
   /** What does not keep the store from working. */
   readonly onFault: (what: string, error: unknown) => void
+  /** Undefined: clients get no bytes but from here. */
+  readonly addresses?: BlobAddresses | undefined
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
@@ -77,6 +79,10 @@ export class S3BlobStore implements BlobStore {
   /** For people: bucket and what keys begin with. */
   get name(): string {
     return `${this.#bucket.connection.bucket}/${this.#root}`
+  }
+
+  get addresses(): BlobAddresses | undefined {
+    return this.#options.addresses
   }
 
   /** An id that a key of the store holds, none of a blob. Errors: StorageError 'unavailable', 'corrupt'. */
@@ -286,13 +292,14 @@ export class S3BlobStore implements BlobStore {
     isNew: boolean,
   ): Promise<void> {
     const key = `${this.#root}${dataKey(digest)}`
-    const { partBytes } = this.#options.limits
+    const { partBytes, equalParts = false } = this.#options.limits
+    const terms = { partBytes, equalParts }
     try {
-      await putTogether(this.#bucket, segments, key, { isNew, partBytes })
+      await putTogether(this.#bucket, segments, key, { isNew, ...terms })
     } catch (error) {
       // One that knows no conditions: whatever another one puts there meanwhile are the same, verified bytes.
       if (!(isNew && error instanceof S3Fault && error.code === 'NotImplemented')) throw error
-      await putTogether(this.#bucket, segments, key, { isNew: false, partBytes })
+      await putTogether(this.#bucket, segments, key, { isNew: false, ...terms })
     }
   }
 

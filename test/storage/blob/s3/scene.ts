@@ -35,6 +35,7 @@ export interface S3Scene extends BlobStoreScene {
 export interface S3SceneOptions {
   readonly connection?: Partial<S3Connection>
   readonly partBytes?: number
+  readonly equalParts?: boolean
   readonly threadBudgetBytes?: number
   readonly prefix?: string
   readonly now?: () => number
@@ -103,10 +104,10 @@ export function openS3Scene(
   }
   const connection = connectionTo(endpoint, bucketName, options.connection)
   const bucket = new S3Bucket(connection, { onAttempt })
-  const { partBytes = 8 * mib, threadBudgetBytes = 64 * mib } = options
+  const { partBytes = 8 * mib, threadBudgetBytes = 64 * mib, equalParts = false } = options
   const root = rootOf(options.prefix ?? '')
   const store = new S3BlobStore({
-    ...{ bucket, reads: bucket, root, limits: { partBytes, threadBudgetBytes } },
+    ...{ bucket, reads: bucket, root, limits: { partBytes, threadBudgetBytes, equalParts } },
     credentials: () => connection.credentials ?? s3Keys,
     onMismatch: (digest) => mismatches.push(digest),
     onFault: (what, error) => {
