@@ -24,6 +24,7 @@ let now = 0
  */
 export class Register<Value> {
   #entries: Entry<Value>[]
+  readonly #watchers = new Set<Set<Value>>()
 
   constructor(initial: Value) {
     this.#entries = [{ value: initial, begunAt: 0, doneAt: 0 }]
@@ -44,6 +45,7 @@ export class Register<Value> {
   begin(value: Value): Write {
     const entry: Entry<Value> = { value, begunAt: ++now, doneAt: undefined }
     this.#entries.push(entry)
+    for (const seen of this.#watchers) seen.add(value)
     return {
       done: () => {
         entry.doneAt = ++now
@@ -51,6 +53,23 @@ export class Register<Value> {
       },
       undone: () => {
         this.#entries = this.#entries.filter((other) => other !== entry)
+      },
+    }
+  }
+
+  /** Whatever else it may hold, nothing but this. */
+  isSurely(value: Value): boolean {
+    return this.allowed.every((allowed) => allowed === value)
+  }
+
+  /** For a look that takes its time while others write: all that it may find from now on until `end` is called. */
+  watch(): { end(): ReadonlySet<Value> } {
+    const seen = new Set(this.allowed)
+    this.#watchers.add(seen)
+    return {
+      end: () => {
+        this.#watchers.delete(seen)
+        return seen
       },
     }
   }

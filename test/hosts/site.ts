@@ -83,19 +83,19 @@ export class HostNode {
     assert.ok(this.#product > 1, `one child of ${pid}: ${children}`)
   }
 
+  get adminSocket(): string {
+    return join(this.#options.folder, `${this.name}.sock`)
+  }
+
   admin(path: string): ReturnType<typeof adminCall> {
-    return adminCall(this.#socket, path)
+    return adminCall(this.adminSocket, path)
   }
 
   /** POST of the admin interface; answers what it says. Errors: AssertionError unless it is 200. */
   async tell<T>(path: string, input: object): Promise<T> {
-    const { status, body } = await adminCall(this.#socket, path, 'POST', JSON.stringify(input))
+    const { status, body } = await adminCall(this.adminSocket, path, 'POST', JSON.stringify(input))
     assert.equal(status, 200, body)
     return JSON.parse(body) as T
-  }
-
-  get #socket(): string {
-    return join(this.#options.folder, `${this.name}.sock`)
   }
 
   async status<T>(): Promise<T> {
@@ -135,7 +135,7 @@ port = ${port}
 [health]
 check_host = false
 [admin]
-socket = ${JSON.stringify(this.#socket)}
+socket = ${JSON.stringify(this.adminSocket)}
 [blob_store.s3]
 endpoint = "${ways.s3.endpoint}"
 bucket = "${bucket}"

@@ -7,6 +7,8 @@ import { findTool } from './tools.ts'
 
 export interface Nginx {
   readonly socket: string
+  /** What it says; a site may ask for more than `crit`. */
+  readonly log: readonly string[]
   /** A client's connection to it. */
   open(): Promise<RawConnection>
   stop(): Promise<unknown>
@@ -38,5 +40,11 @@ export async function startNginx(dir: string, siteOf: (socket: string) => string
   await writeFile(file, configuration(dir, siteOf(socket)))
   const args = ['-p', dir, '-c', file]
   const daemon = await startListening(socket, findTool('nginx') ?? 'nginx', args)
-  return { socket, open: () => RawConnection.open({ path: socket }), stop: () => daemon.stop() }
+  const { log } = daemon
+  return {
+    socket,
+    log,
+    open: () => RawConnection.open({ path: socket }),
+    stop: () => daemon.stop(),
+  }
 }

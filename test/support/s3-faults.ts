@@ -17,6 +17,8 @@ export type S3Manner =
   | { readonly kind: 'stalls' }
   /** The request is carried out, and nobody hears of it. */
   | { readonly kind: 'is-silent' }
+  /** It is carried out as late as that, also where nobody waits for it any more. */
+  | { readonly kind: 'is-late'; readonly until: Promise<void> }
   /** The connection ends after so many bytes of the request's body; it is not handed on. */
   | { readonly kind: 'cuts-request'; readonly after: number }
   /** So many bytes of the answer's body, then the end of the connection, or nothing more. */
@@ -106,6 +108,9 @@ export class S3Gate {
       case 'stalls':
         incoming.resume()
         return
+      case 'is-late':
+        void this.#keepBack(incoming, outgoing, manner.until)
+        return
       case 'cuts-request':
         this.#cutRequest(incoming, manner.after)
         return
@@ -122,7 +127,33 @@ export class S3Gate {
     })
   }
 
+  async #keepBack(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    until: Promise<void>,
+  ): Promise<void> {
+    const chunks: Buffer[] = []
+    try {
+      for await (const chunk of incoming) chunks.push(chunk as Buffer)
+    } catch {
+      // It never came to its end, so nobody could carry it out.
+      return
+    }
+    await until
+    this.#send(incoming, outgoing).end(Buffer.concat(chunks))
+  }
+
   #handOn(incoming: IncomingMessage, outgoing: ServerResponse, manner: S3Manner | undefined): void {
+    const further = this.#send(incoming, outgoing, manner)
+    outgoing.on('close', () => further.destroy())
+    incoming.pipe(further)
+  }
+
+  #send(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    manner?: S3Manner,
+  ): ReturnType<typeof request> {
     const { hostname, port } = this.#behind
     const { method, url: path, headers } = incoming
     const { expect: _, ...rest } = headers
@@ -138,8 +169,7 @@ export class S3Gate {
       this.#giveBack(answer, outgoing, manner)
     })
     further.on('error', () => outgoing.destroy())
-    outgoing.on('close', () => further.destroy())
-    incoming.pipe(further)
+    return further
   }
 
   #giveBack(answer: IncomingMessage, outgoing: ServerResponse, manner?: S3Manner): void {

@@ -6,6 +6,7 @@ import type { UploadId } from '../../../src/oci/upload-id.ts'
 import type { Dropped, EndedLease } from '../../../src/storage/metadata/garbage.ts'
 import {
   app,
+  auditAll,
   type Check,
   digestOf,
   type FullStore,
@@ -283,6 +284,14 @@ export function destroying(check: Check): void {
     assert.deepEqual(await store.listDestroying(9), [{ digest: layer, size: 100 }])
     assert.deepEqual(await store.beginDestroy(dropped), [])
     assert.equal(await store.readBlob(app, layer), undefined)
+  })
+
+  check('an audit leaves the time from which on it is being destroyed', async ({ store }) => {
+    await link(store, layer)
+    await store.beginDestroy(await collect(store), { beganAtMs: later })
+    assert.deepEqual(await auditAll(store, until), [])
+    const begun = { digest: layer, size: 100, beganAtMs: later }
+    assert.deepEqual(await store.listDestroying(9), [begun])
   })
 
   check('after its destruction a blob is a new one, whatever its size', async ({ store }) => {

@@ -14,6 +14,7 @@ import type {
   UploadRecord,
 } from '../../../src/storage/metadata/contract.ts'
 import type { MaintenanceStore } from '../../../src/storage/metadata/maintenance.ts'
+import type { AuditPage, RecordFault } from '../../../src/storage/metadata/record-audit.ts'
 import type { TokenStore } from '../../../src/storage/metadata/token-store.ts'
 
 export type FullStore = MaintenanceStore & TokenStore
@@ -131,4 +132,20 @@ export function isKind(kind: StorageErrorKind): (error: unknown) => boolean {
 
 export function never(): boolean {
   return false
+}
+
+/** Every record is compared with the others, and put right: what was wrong. */
+export async function auditAll(
+  store: FullStore,
+  when: { readonly nowMs: number; readonly leaseUntilMs: number },
+): Promise<readonly RecordFault[]> {
+  const memory = { held: new Set<Digest>(), rebuilt: new Set<Digest>() }
+  const faults: RecordFault[] = []
+  for (let next: { from?: string } | undefined = {}; next !== undefined; ) {
+    const page = { ...next, ...when, limit: 99, repair: true, memory }
+    const found: AuditPage = await store.openAudit().auditRecords(page)
+    faults.push(...found.faults)
+    next = found.next === undefined ? undefined : { from: found.next }
+  }
+  return faults
 }

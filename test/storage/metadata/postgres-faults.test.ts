@@ -9,7 +9,7 @@ import {
   type PostgresOptions,
 } from '../../../src/storage/metadata/postgres/open.ts'
 import type { PostgresMetadataStore } from '../../../src/storage/metadata/postgres/store.ts'
-import { app, isKind, latest, manifest } from '../../contract/metadata/scene.ts'
+import { app, isKind, latest, manifest, never, now, upload } from '../../contract/metadata/scene.ts'
 import { type Cut, startCommitCutter } from '../../support/cut-commits.ts'
 import { type Database, needsPostgres, PostgresServer } from '../../support/postgres.ts'
 import { within } from '../../support/until.ts'
@@ -60,6 +60,20 @@ describe('a PostgreSQL in trouble', needsPostgres, () => {
       }
     })
   }
+
+  test('a server that is killed takes back nothing that others have seen of an upload', async () => {
+    await withStore({ connectTimeoutMs: 1000 }, async (store) => {
+      for (let i = 0; i < 3; i++) {
+        const made = upload()
+        await store.createUpload(made)
+        const claimed = await store.claimUpload(made.id, 'p1', now, never)
+        await server.crash()
+        await server.start()
+        // Another body with the same fence could be taken for this one.
+        assert.deepEqual(await store.readUpload(made.id), claimed)
+      }
+    })
+  })
 
   test('a server that is killed under transactions and reads is found again when it is back', async () => {
     await withStore({ connectTimeoutMs: 1000 }, async (store, { database }) => {

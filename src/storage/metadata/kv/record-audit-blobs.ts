@@ -3,7 +3,14 @@
 import type { Digest } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/name.ts'
 import { putHeld, putUnheld } from './blobs.ts'
-import { type BlobRecord, decodeBlob, decodeLease, encodeBlob } from './encoding.ts'
+import {
+  type BlobRecord,
+  decodeBlob,
+  decodeDestruction,
+  decodeLease,
+  encodeBlob,
+  encodeDestruction,
+} from './encoding.ts'
 import { decodeDropped, encodeDropped, leaseOfKey, timedKey } from './garbage-encoding.ts'
 import {
   below,
@@ -42,7 +49,7 @@ export function checkBlob(look: Look, digest: Digest, value: string): void {
       const destruction = destructionKey(digest)
       if (look.has(destruction)) break
       look.repairable('destruction-missing', destruction, (t) =>
-        t.put(destruction, String(record.size)),
+        t.put(destruction, encodeDestruction(record.size, look.nowMs)),
       )
       break
     }
@@ -179,7 +186,11 @@ export function checkDestruction(look: Look, digest: Digest, value: string): voi
   if (text !== undefined && record === undefined) return
   if (record?.state !== 'destroying') {
     look.repairable('destruction-extra', key, (t) => t.remove(key))
-  } else if (value !== String(record.size)) {
-    look.repairable('record-unreadable', key, (t) => t.put(key, String(record.size)))
+    return
   }
+  // When it began is told nowhere else, and a removal that was sent then may still happen.
+  const { size, beganAtMs = look.nowMs } = decoded(() => decodeDestruction(value, key)) ?? {}
+  if (size === record.size) return
+  const right = encodeDestruction(record.size, beganAtMs)
+  look.repairable('record-unreadable', key, (t) => t.put(key, right))
 }

@@ -21,12 +21,11 @@ export interface GroupWriteOptions {
   readonly conflictsMaxMs: number
   /** Within a transaction: the locks of a host that is gone are free after that. Units: ms. */
   readonly idleMaxMs: number
-  /** What the commit of a durable write waits for, whatever the database has as its default. */
+  /** What a commit waits for, whatever the database has as its default. */
   readonly syncing: 'on' | 'remote_apply' | 'off'
 }
 
 interface Pending {
-  readonly durability: Durability
   readonly action: (transaction: KeyValueTransaction) => unknown
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
@@ -45,9 +44,9 @@ export class GroupWrite {
     this.#options = options
   }
 
-  write<T>(durability: Durability, action: (transaction: KeyValueTransaction) => T): Promise<T> {
+  write<T>(_durability: Durability, action: (transaction: KeyValueTransaction) => T): Promise<T> {
     return new Promise<unknown>((resolve, reject) => {
-      this.#queue.push({ durability, action, resolve, reject })
+      this.#queue.push({ action, resolve, reject })
       this.#running ??= this.#run()
     }) as Promise<T>
   }
@@ -95,13 +94,15 @@ export class GroupWrite {
     }
   }
 
-  /** Only what nobody waits to be durable may be lost with the power of the database's host. */
-  #begin(batch: readonly Pending[]): string {
+  /**
+   * Also what nobody waits to be durable: a database that is killed alone, beside servers that live on, would take
+   * back what others have seen, such as the fence of an upload, by which its pieces are told apart.
+   */
+  #begin(): string {
     const { idleMaxMs, syncing } = this.#options
-    const isDurable = batch.some(({ durability }) => durability === 'durable')
     return (
       'BEGIN ISOLATION LEVEL SERIALIZABLE; ' +
-      `SET LOCAL synchronous_commit = ${isDurable ? syncing : 'off'}; ` +
+      `SET LOCAL synchronous_commit = ${syncing}; ` +
       `SET LOCAL idle_in_transaction_session_timeout = ${idleMaxMs}`
     )
   }
@@ -110,7 +111,7 @@ export class GroupWrite {
     const client = await this.#options.pool.connect()
     let failure: Error | undefined
     try {
-      await client.query(this.#begin(batch))
+      await client.query(this.#begin())
       const { writes, settle } = await replay(
         (reader) => runAll(batch, reader),
         (wanted) => fetchWanted(client, wanted),
