@@ -5,7 +5,7 @@ import { HeaderBlock } from '../http/header-block.ts'
 import type { Reply } from '../http/reply.ts'
 import type { Action } from '../route/action.ts'
 import type { MaybePromise, UploadRecord } from '../storage/metadata/contract.ts'
-import { releaseUnchanged, withUpload } from './claim-upload.ts'
+import { releaseLater, releaseUnchanged, withUpload } from './claim-upload.ts'
 import { discardStaged } from './drop-session.ts'
 import { announcedRange, receiveBody } from './receive-body.ts'
 import { chain, type OperationRequest, type Registry } from './registry.ts'
@@ -61,9 +61,10 @@ async function append(
     })
     return sessionReply(registry, { ...record, offset: received.offset })
   } catch (error) {
-    await releaseUnchanged(record, registry).catch((cause: unknown) =>
-      registry.onBackgroundFault('release upload session', cause),
-    )
+    await releaseUnchanged(record, registry).catch((cause: unknown) => {
+      registry.onBackgroundFault('release upload session', cause)
+      releaseLater(record.id, registry)
+    })
     throw error
   }
 }

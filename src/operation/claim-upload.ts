@@ -1,5 +1,6 @@
 // The right to change a session, across requests and processes.
 
+import { setTimeout as pause } from 'node:timers/promises'
 import { OciError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/name.ts'
 import type { UploadId } from '../oci/upload-id.ts'
@@ -43,6 +44,8 @@ export async function withUpload<T>(
   } catch (error) {
     const isLost = error instanceof OciError && error.code === 'BLOB_UPLOAD_UNKNOWN'
     if (isLost || error instanceof QuotaRefusal) await dropSession(action.upload, registry)
+    // A claim or a removal without an answer may have happened or not.
+    if (error instanceof StorageError) releaseLater(action.upload, registry)
     throw error
   } finally {
     writer.end()
@@ -89,4 +92,33 @@ export async function releaseUnchanged(record: UploadRecord, registry: Registry)
     nowMs: registry.now(),
     release: true,
   })
+}
+
+const releaseMsMin = 1_000
+const releaseMsMax = 30_000
+// About ten minutes; from then on the expiry of sessions ends it.
+const releasesMax = 25
+
+/**
+ * What this process holds without writing it would be refused to all others for as long as it lives: where the store
+ * could not be told of the end, it is told once it answers again. Returns at once.
+ */
+export function releaseLater(id: UploadId, registry: Registry): void {
+  if (registry.shared) void releaseWhenPossible(id, registry)
+}
+
+async function releaseWhenPossible(id: UploadId, registry: Registry): Promise<void> {
+  for (let tries = 1; tries <= releasesMax; tries++) {
+    await pause(Math.min(releaseMsMax, releaseMsMin * 2 ** (tries - 1)), undefined, { ref: false })
+    // Whoever writes it here releases it, or comes back to this.
+    if (registry.uploads.isWriting(id)) return
+    try {
+      const record = await registry.metadata.readUpload(id)
+      if (record?.owner !== registry.owner() || registry.uploads.isWriting(id)) return
+      return await releaseUnchanged(record, registry)
+    } catch (error) {
+      // Another request has claimed it meanwhile.
+      if (error instanceof StorageError && error.kind === 'conflict') return
+    }
+  }
 }

@@ -45,9 +45,10 @@ async function expire(
     return registry.now() - touchedAtMs >= expiryMs
   }
   // A body that takes longer than the expiry touches its record only at its end.
-  if (!isIdle(listed) || uploads.isWriting(listed.id) || !isAbandoned(listed, registry)) {
-    return false
-  }
+  if (!isIdle(listed) || uploads.isWriting(listed.id)) return false
+  // What we hold and do not write, the store could not be told of.
+  const isOurs = listed.owner !== undefined && listed.owner === registry.owner()
+  if (!isOurs && !isAbandoned(listed, registry)) return false
   const writer = await uploads.write(listed.id)
   try {
     // A request may have come since the list was made; from here on none can.

@@ -11,7 +11,7 @@ import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
 import type { OverQuota } from '../storage/metadata/usage.ts'
 import { requireRoom } from './blob-room.ts'
-import { releaseUnchanged, withUpload } from './claim-upload.ts'
+import { releaseLater, releaseUnchanged, withUpload } from './claim-upload.ts'
 import { requireDiskToGoOn } from './disk-room.ts'
 import { discardStaged } from './drop-session.ts'
 import {
@@ -52,9 +52,10 @@ export async function finishUpload(
       const body = writer.guard(request.body)
       return await commit(record, action.digest, announced, body, registry)
     } catch (error) {
-      await releaseUnchanged(record, registry).catch((cause: unknown) =>
-        registry.onBackgroundFault('release upload session', cause),
-      )
+      await releaseUnchanged(record, registry).catch((cause: unknown) => {
+        registry.onBackgroundFault('release upload session', cause)
+        releaseLater(record.id, registry)
+      })
       throw error
     }
   })

@@ -111,6 +111,8 @@ function get({ action, link, request, registry, version }: Pull): MaybePromise<R
     const redirect = registry.redirects?.replyTo({ digest, size, isRange, request })
     if (redirect !== undefined) {
       shared.release()
+      // Nobody here reads it, so nobody would notice that it is gone: the next pull looks again.
+      registry.readers.drop(digest)
       return redirect
     }
     if (answer.kind === 'ranges') {

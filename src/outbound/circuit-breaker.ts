@@ -38,14 +38,15 @@ export class CircuitBreaker {
 
   /** True where `enter` would give nothing. */
   get refuses(): boolean {
-    if (this.#state === 'closed') return false
-    return this.#state === 'half-open' || this.#elapsed() < this.#openUntilMs
+    return this.#state !== 'closed' && this.#elapsed() < this.#openUntilMs
   }
 
   /** Undefined: do not call. After the cooldown the first to come is the one that tries. */
   enter(): Pass | undefined {
     if (this.refuses) return undefined
     if (this.#state === 'open') this.#become('half-open')
+    // One that tries may take long, and so may its failure: after a further cooldown another one tries as well.
+    if (this.#state === 'half-open') this.#openUntilMs = this.#elapsed() + this.#cooldownMs()
     return this.#era as Pass
   }
 
@@ -59,13 +60,19 @@ export class CircuitBreaker {
     if (pass !== this.#era) return
     this.#failuresInRow += 1
     if (this.#state === 'closed' && this.#failuresInRow < this.#options.failures) return
-    this.#openUntilMs = this.#elapsed() + this.#options.cooldownMs * (0.5 + this.#random())
+    this.#openUntilMs = this.#elapsed() + this.#cooldownMs()
     this.#become('open')
   }
 
   /** It ended for another reason than what was called: nothing is known, and the next to come may try. */
   leave(pass: Pass): void {
-    if (pass === this.#era && this.#state === 'half-open') this.#become('open')
+    if (pass !== this.#era || this.#state !== 'half-open') return
+    this.#openUntilMs = this.#elapsed()
+    this.#become('open')
+  }
+
+  #cooldownMs(): number {
+    return this.#options.cooldownMs * (0.5 + this.#random())
   }
 
   #become(state: BreakerState): void {

@@ -16,8 +16,9 @@ import { createLog } from '../telemetry/log.ts'
 import { counted } from '../telemetry/rough-units.ts'
 import { openConfiguredAudit } from './audit.ts'
 import { Closers } from './closers.ts'
+import { requireFreeBlobs } from './pairing.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
-import { openTargetBlobs, targetThreads } from './target-blobs.ts'
+import { openTargetBlobs, openTargetBucket, targetThreads } from './target-blobs.ts'
 
 export type { PruneResult, RestoreResult, Snapshot, VerifyResult }
 
@@ -98,8 +99,12 @@ export async function restoreBackupFrom(
   const { log, flush } = createLog({ ...config.log, level: 'warn', descriptor: 2 })
   const closers = new Closers(log)
   try {
-    const { target } = await openRestoreTarget(config, log, closers)
-    const blobs = await openTargetBlobs(config, log, closers)
+    const { target, store } = await openRestoreTarget(config, log, closers)
+    const bucket =
+      blobStore.kind === 's3' ? await openTargetBucket(blobStore, log, closers) : undefined
+    // Of a directory that was asked before.
+    if (bucket !== undefined && !choice.keepsBlobs) await requireFreeBlobs(config, store, bucket)
+    const blobs = bucket ?? (await openTargetBlobs(config, log, closers))
     // After the store: whoever has its lock is alone with the audit log, too.
     const audit = await openConfiguredAudit(config, log, closers)
     return await audited(audit, folder, () =>

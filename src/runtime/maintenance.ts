@@ -192,7 +192,6 @@ function finishDestroying(
   const look = async (): Promise<void> => {
     try {
       const left = await metadata.listDestroying(unfinishedMax, { onCorrupt: () => undefined })
-      if (left.length === 0) return
       const isDue = left.some(({ beganAtMs = 0 }) => beganAtMs + removalsLateMs <= now())
       if (isDue) await runner.start('gc', { onlyUnfinished: true })
     } catch (error) {

@@ -21,6 +21,11 @@ export interface S3Options {
   readonly random?: () => number
   /** Monotonic, in ms. */
   readonly now?: () => number
+  /**
+   * Another client of the same bucket, whose breaker it goes by. Its own time-outs are not told to that: they may come of
+   * clients that keep all its connections.
+   */
+  readonly beside?: S3Bucket
 }
 
 /** What the SDK sends: a command of it. */
@@ -50,6 +55,7 @@ export class S3Bucket {
   readonly #random: () => number
   readonly #now: () => number
   readonly #breaker: CircuitBreaker | undefined
+  readonly #beside: S3Bucket | undefined
   #credentials: S3Credentials | undefined
   /** What its breaker has become since the last attempt was told. */
   #circuit: S3Attempt['circuit']
@@ -58,7 +64,7 @@ export class S3Bucket {
   #lastFault = ''
 
   constructor(connection: S3Connection, options: S3Options = {}) {
-    const { onAttempt = () => undefined, random = Math.random, now } = options
+    const { onAttempt = () => undefined, random = Math.random, now, beside } = options
     this.connection = connection
     this.#credentials = connection.credentials
     this.#onAttempt = onAttempt
@@ -66,7 +72,11 @@ export class S3Bucket {
     this.#now = now ?? (() => performance.now())
     const { breaker } = connection
     const onChange = (state: 'closed' | 'open' | 'half-open'): void => this.#changed(state)
-    this.#breaker = breaker && new CircuitBreaker(breaker, this.#now, onChange, random)
+    this.#beside = beside
+    this.#breaker =
+      beside === undefined
+        ? breaker && new CircuitBreaker(breaker, this.#now, onChange, random)
+        : beside.#breaker
     this.#client = this.#open(connection)
     if (connection.encryption !== undefined) encryptWith(this.#client, connection.encryption)
   }
@@ -126,6 +136,11 @@ export class S3Bucket {
     }
   }
 
+  /** By so much the clock of the bucket is ahead, as far as answers have told. */
+  get clockOffsetMs(): number {
+    return this.#client.config.systemClockOffset
+  }
+
   /** Of the bucket itself. `endpoint`: in place of that of the connection. Nothing is asked. */
   urlFor(endpoint: string | undefined = this.connection.endpoint): URL {
     const { region, bucket, pathStyle } = this.connection
@@ -173,7 +188,8 @@ export class S3Bucket {
         : signal?.aborted
           ? aborted(operation)
           : s3Fault(operation, cause)
-      this.#judge(fault, pass)
+      if (isLate && this.#beside !== undefined) this.#breaker?.leave(pass)
+      else (this.#beside ?? this).#judge(fault, pass)
       tell(fault.result)
       throw fault
     } finally {
@@ -186,7 +202,7 @@ export class S3Bucket {
   #enter(operation: string): Pass {
     if (this.#breaker === undefined) return 0 as Pass
     const pass = this.#breaker.enter()
-    if (pass === undefined) throw leftAlone(operation, this.#lastFault)
+    if (pass === undefined) throw leftAlone(operation, (this.#beside ?? this).#lastFault)
     return pass
   }
 

@@ -72,10 +72,14 @@ export class Observer {
     return this.#access !== undefined
   }
 
-  /** False where a peer that is no trusted proxy says that it asks for somebody else. */
+  /**
+   * False where a peer that is no trusted proxy says that it asks for somebody else, or where one says so in a way that is
+   * not read.
+   */
   isProven(exchange: Exchange): boolean {
-    if (this.#trusts(exchange.remoteAddress)) return true
-    return exchange.header('x-forwarded-for') === '' && exchange.header('forwarded') === ''
+    const names = exchange.header('x-forwarded-for') !== ''
+    if (names) return this.#trusts(exchange.remoteAddress)
+    return exchange.header('forwarded') === ''
   }
 
   /** When a request begins; undefined for one that is not timed, see `RequestClock`. */

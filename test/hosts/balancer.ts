@@ -31,6 +31,8 @@ ${servers}  }
       add_header ${servedBy} $upstream_addr always;
       proxy_pass http://hosts;
       proxy_http_version 1.1;
+      # Otherwise it asks for the end of each connection, and takes a reset after an early refusal for a fault.
+      proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_request_buffering off;

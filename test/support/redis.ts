@@ -1,10 +1,16 @@
 // Answers for a real Redis in tests: redis-server on loopback, plain, with TLS and a user, as a node of a
 // cluster, or watched by a sentinel. It keeps nothing on disk, and comes back on the same port.
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 import { type Daemon, startDaemon } from './daemon.ts'
 import type { Pki } from './pki.ts'
 import { run } from './run.ts'
 import { findTool, needs } from './tools.ts'
+
+// Below those that the kernel gives to connections and to whoever asks for any port, so that none of these takes it
+// before it is used; and so is the bus of a cluster's node, 10,000 above.
+const portMin = 10_000
+const portMax = 22_000
 
 /** Options for `test()`: skipped where redis-server is absent. */
 export const needsRedis: { readonly skip: string | false } = needs('redis-server', 'redis-cli')
@@ -108,11 +114,16 @@ function tlsArguments(pki: Pki): readonly string[] {
 }
 
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(portMin, portMax)
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  // The bus of a cluster's node is 10,000 above it.
-  return address.port > 55_000 ? freePort() : address.port
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }

@@ -1,10 +1,10 @@
 // Answers for a real directory in tests: OpenLDAP's slapd on loopback, plain and with TLS, with people
 // and groups in a database of its own.
 import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Daemon, startDaemon } from './daemon.ts'
 import type { Pki } from './pki.ts'
+import { freePort } from './redis.ts'
 import { run } from './run.ts'
 import { findTool, needs } from './tools.ts'
 
@@ -71,7 +71,8 @@ export async function startSlapd(options: SlapdOptions): Promise<Slapd> {
   await writeFile(ldif, `${tree}${entries}`)
   const slapd = findTool('slapd') ?? 'slapd'
   await run(slapd, ['-T', 'add', '-f', conf, '-l', ldif])
-  const [port, tlsPort] = await freePorts()
+  // It cannot choose its own.
+  const [port, tlsPort] = [await freePort(), await freePort()]
   const urls = [`ldap://127.0.0.1:${port}/`]
   if (options.pki !== undefined) urls.push(`ldaps://127.0.0.1:${tlsPort}/`)
   const daemon: Daemon<true> = await startDaemon({
@@ -138,22 +139,4 @@ access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="${groups}" by dn.exact="${service.dn}" read by users read by * none
 access to * by dn.exact="${service.dn}" read by self read by * none
 `
-}
-
-/** Two that were free a moment ago: slapd cannot choose its own. */
-async function freePorts(): Promise<readonly [number, number]> {
-  const servers = [createServer(), createServer()]
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) => {
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address()
-            resolve(typeof address === 'object' && address !== null ? address.port : 0)
-          })
-        }),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return [ports[0] ?? 0, ports[1] ?? 0]
 }

@@ -179,7 +179,8 @@ class Restore {
   async #restoreBlob(blob: DumpedBlob): Promise<void> {
     const { blobs, ingest } = this.#parts
     const { digest, size } = blob
-    if (await this.#isThere(blob)) return
+    const there = await this.#lookAt(blob)
+    if (there === 'right') return
     const upload = newUploadId(this.#options.randomUuid)
     const file = await open(this.#layout.blob(digest), 'r')
     try {
@@ -198,7 +199,7 @@ class Restore {
         this.#lacks(blob, 'its bytes do not have its digest')
         return
       }
-      await blobs.publish(upload, digest, size)
+      await blobs.publish(upload, digest, size, { replace: there === 'wrong' })
       this.#copied.count += 1
       this.#copied.bytes += size
     } finally {
@@ -207,19 +208,23 @@ class Restore {
     }
   }
 
-  /** What is there, but is not what its digest says, is moved out of the way. */
-  async #isThere({ digest, size }: DumpedBlob): Promise<boolean> {
+  /**
+   * What is there, but is not what its digest says, is moved out of the way, but where a removal could come late: there
+   * it is replaced.
+   */
+  async #lookAt({ digest, size }: DumpedBlob): Promise<'right' | 'wrong' | 'absent'> {
     const { blobs, ingest } = this.#parts
     const found = await blobs.size(digest)
-    if (found === undefined) return false
+    if (found === undefined) return 'absent'
     const source = blobs.readingTarget?.(digest)
     const is =
       source === undefined || found !== size
         ? undefined
         : await ingest.rehash(source, size, digestAlgorithm(digest))
-    if (is === digest) return true
+    if (is === digest) return 'right'
+    if (blobs.removalsLateMs !== undefined) return 'wrong'
     await blobs.quarantine(digest)
-    return false
+    return 'absent'
   }
 
   async #restoreRows(snapshot: Snapshot): Promise<void> {

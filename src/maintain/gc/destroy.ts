@@ -198,6 +198,8 @@ async function synced(run: GcRun, removed: readonly Doomed[]): Promise<readonly 
 async function end({ context, tally }: GcRun, gone: readonly Doomed[]): Promise<void> {
   const { metadata } = context
   if (gone.length === 0) return
+  // Whoever has taken it over may have sent a removal of its own.
+  if (context.blobs.removalsLateMs !== undefined) context.requireHeld()
   try {
     return await metadata.endDestroy(gone.map(({ digest }) => digest))
   } catch (error) {

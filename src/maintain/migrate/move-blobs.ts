@@ -43,8 +43,10 @@ export async function moveBlobs(
       const found = await source.size(digest)
       let reason = sizeProblem(found, size)
       const goes = reason === undefined && !isRehearsal && target.blobs !== undefined
-      if (goes && !(await isThere(target.blobs, target, blob))) {
-        const problem = await copyBlob(target.blobs, target, blob, context)
+      const there = goes ? await lookAt(target.blobs, target, blob) : undefined
+      if (goes && there !== 'right') {
+        const replace = there === 'wrong'
+        const problem = await copyBlob(target.blobs, target, blob, { context, replace })
         if (problem === undefined) copied += 1
         reason = problem
       }
@@ -78,22 +80,26 @@ async function* neededBlobs({ metadata }: JobContext): AsyncGenerator<readonly B
   }
 }
 
-/** From an earlier attempt. What is there and wrong is put out of the way. */
-async function isThere(
+/**
+ * From an earlier attempt. What is there and wrong is put out of the way, but where a removal could come late: there it is
+ * replaced.
+ */
+async function lookAt(
   blobs: BlobStore,
   { ingest }: MigrationTarget,
   { digest, size }: Blob,
-): Promise<boolean> {
+): Promise<'right' | 'wrong' | 'absent'> {
   const found = await blobs.size(digest)
-  if (found === undefined) return false
+  if (found === undefined) return 'absent'
   const place = blobs.readingTarget?.(digest)
   const is =
     place === undefined || found !== size
       ? undefined
       : await ingest.rehash(place, size, digestAlgorithm(digest))
-  if (is === digest) return true
+  if (is === digest) return 'right'
+  if (blobs.removalsLateMs !== undefined) return 'wrong'
   await blobs.quarantine(digest)
-  return false
+  return 'absent'
 }
 
 /** Answers what is wrong with the source's bytes. */
@@ -101,7 +107,7 @@ async function copyBlob(
   blobs: BlobStore,
   { ingest }: MigrationTarget,
   { digest, size }: Blob,
-  context: JobContext,
+  { context, replace }: { readonly context: JobContext; readonly replace: boolean },
 ): Promise<string | undefined> {
   const reader = await context.blobs.open(digest)
   if (reader === undefined) return 'its bytes are not there'
@@ -123,7 +129,7 @@ async function copyBlob(
       throw body.failure?.error ?? new Error(`ingest: ${outcome.kind}`)
     }
     if (outcome.digest !== digest) return 'its bytes do not have its digest'
-    await blobs.publish(upload, digest, size)
+    await blobs.publish(upload, digest, size, { replace })
     return undefined
   } finally {
     await body.end()

@@ -47,30 +47,6 @@ describe('uws: what a client cannot do', needsUws, () => {
     })
   })
 
-  test('a refusal is no reset for who wants the connection ended and is still sending', async () => {
-    const handler: SceneHandler = (exchange) => {
-      exchange.detach()
-      setImmediate(() => exchange.send(whole('no', 403)))
-    }
-    await withTransport(listenUws, handler, async ({ open, listener }) => {
-      // A proxy does not stop for our end of the connection, and makes 502 of a reset.
-      const client = await open({ staysOpen: true })
-      const [first, rest] = [Buffer.alloc(65_536), Buffer.alloc(4 * kernelBytesMax)]
-      const length = `Content-Length: ${first.length + rest.length}`
-      client.write(requestHead('PUT', '/', 'Connection: close', length), first)
-      const { status, headers, body } = await client.reply()
-      assert.deepEqual([status, headers['connection']], [403, 'close'])
-      assert.equal(body.toString().trimEnd(), 'no')
-      assert.equal(listener.inFlight(), 0)
-      client.write(rest)
-      await until('all is sent', () => client.socket.writableLength === 0, 60_000)
-      await client.over(60_000)
-      assert.equal(client.socket.errored, null)
-      assert.ok(client.socket.bytesWritten > rest.length)
-      client.close()
-    })
-  })
-
   test('over-long targets and headers have their own statuses', async () => {
     const long = 'a'.repeat(9_000)
     const cases = [

@@ -32,7 +32,6 @@ export class UwsBody implements RequestBody, Moving {
   #aborted = false
   #paused = false
   #bytes = 0
-  #onDiscarded: (() => void) | undefined
 
   /** Call within the handler, before it returns: uWS discards a body that nobody listens to. */
   constructor(res: HttpResponse, length: number | undefined, host: BodyHost) {
@@ -99,10 +98,9 @@ export class UwsBody implements RequestBody, Moving {
 
   /**
    * A reply is about to be sent: what still comes is read and dropped. Closing instead would reset the
-   * connection under a client that is still writing, and it would never see the reply. `onEnd`: none comes any more.
+   * connection under a client that is still writing, and it would never see the reply.
    */
-  discard(onEnd?: () => void): void {
-    this.#onDiscarded = onEnd
+  discard(): void {
     this.#sink = { onChunk: () => {}, onAbort: () => {} }
     this.#early = []
     // Also after the last chunk: a connection left paused would never read its next request.
@@ -113,10 +111,7 @@ export class UwsBody implements RequestBody, Moving {
   }
 
   #take(chunk: ArrayBuffer, last: boolean): void {
-    if (this.#aborted) {
-      if (last) this.#onDiscarded?.()
-      return
-    }
+    if (this.#aborted) return
     this.#bytes += chunk.byteLength
     if (last) {
       this.#ended = true

@@ -11,7 +11,6 @@ import type { Exchange, TransportOptions } from '../exchange.ts'
 import { addressFromPacked } from './address.ts'
 import { noBody, UwsBody } from './body.ts'
 import { framingOf } from './framing.ts'
-import { asksToClose, lastHeader, linger } from './linger.ts'
 import { MemorySource } from './memory-source.ts'
 import type { PaceKeeper } from './pace.ts'
 import type { KeptHeaders, RequestHeaders } from './request-headers.ts'
@@ -70,8 +69,6 @@ export class UwsExchange implements Exchange {
   #detached = false
   #complete = false
   #saidContinue = false
-  #asksToClose = false
-  #endLingering: (() => void) | undefined
 
   constructor(host: ExchangeHost, method: string, res: HttpResponse, req: HttpRequest) {
     this.#host = host
@@ -222,7 +219,6 @@ export class UwsExchange implements Exchange {
   #expectBody(length: number | undefined): void {
     // A body needs its listener before the handler returns, so such a request is detached at once.
     this.detach()
-    this.#asksToClose = asksToClose(this.header('connection'))
     this.#sayContinue()
     const onFault = (error: unknown): void => this.#fail(error)
     this.#body = new UwsBody(this.#res, length, { pace: this.#host.pace, onFault })
@@ -245,10 +241,9 @@ export class UwsExchange implements Exchange {
     const res = this.#res
     const { stopping } = this.#host
     const unread = this.#body instanceof UwsBody && this.#body.unread
+    if (this.#body instanceof UwsBody) this.#body.discard()
     const length = this.#lengthWithoutBody(reply)
     const closes = stopping || (reply.kind === 'whole' && reply.closeConnection === true)
-    if (unread && this.#asksToClose && this.#writeAndLinger(reply)) return
-    if (this.#body instanceof UwsBody) this.#body.discard()
     // After endWithoutBody(length) uWS waits for a body and ends the connection, which is right only
     // where it is to end; otherwise the length is one of our own headers.
     const writesLength = length !== undefined && !closes
@@ -261,24 +256,6 @@ export class UwsExchange implements Exchange {
       res.end(reply.body, closes)
     } else if (!this.#endChecked(reply.body)) return
     this.#finish()
-  }
-
-  /**
-   * uWS closes the connection at the end of a reply to a client that asks for it, and so resets it under one that is
-   * still writing. So the whole reply leaves as headers, without that end.
-   */
-  #writeAndLinger(reply: UnstreamedReply): boolean {
-    if (!(this.#body instanceof UwsBody) || reply.kind !== 'whole' || reply.status < 400)
-      return false
-    this.#writeHead(reply.status, reply.headers)
-    const text = new TextDecoder().decode(reply.body)
-    this.#res.writeHeader('Connection', this.method === 'HEAD' ? 'close\r\n' : lastHeader(text))
-    this.#abortListener = undefined
-    this.#endLingering = linger(this.#body, () => {
-      if (!this.#aborted) this.#res.close()
-    })
-    this.#finish()
-    return true
   }
 
   /** Whether all of it went out; the rest is sent as the client reads on. */
@@ -354,7 +331,6 @@ export class UwsExchange implements Exchange {
 
   #onAborted(): void {
     this.#aborted = true
-    this.#endLingering?.()
     try {
       if (this.#body instanceof UwsBody) this.#body.abort()
       this.#abortListener?.()

@@ -100,7 +100,7 @@ export async function openS3BlobStore(
   const { onAttempt, onMismatch, onFault } = watch
   const bucket = new S3Bucket(connection, { onAttempt })
   // A connection of its own for each transfer: slow clients must not keep the others waiting.
-  const reads = new S3Bucket(connection, { onAttempt })
+  const reads = new S3Bucket(connection, { onAttempt, beside: bucket })
   try {
     let credentials = await guarded('open the bucket', () => bucket.credentials())
     const root = rootOf(config.prefix)
@@ -121,7 +121,8 @@ export async function openS3BlobStore(
     const addresses = redirect
       ? createAddresses({
           ...{ bucketUrl: bucket.urlFor(redirectEndpoint), region: connection.region },
-          ...{ root, expiryMs, credentials: () => credentials, now: Date.now },
+          ...{ root, expiryMs, credentials: () => credentials },
+          now: () => Date.now() + bucket.clockOffsetMs,
         })
       : undefined
     return new S3BlobStore(

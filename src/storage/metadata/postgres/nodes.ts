@@ -88,6 +88,9 @@ export class Nodes implements NodeLiveness {
     const node = nodeOf(owner)
     // Our own of before is known by its epoch, though the process is the same.
     if (node?.id === this.#options.id) return node.epoch === this.#epoch
+    const seen = node === undefined ? undefined : this.#snapshot.rows.get(node.id)
+    // It has come back under another name, and gives up what it held.
+    if (node !== undefined && seen !== undefined && node.epoch < seen.epoch) return false
     // Only there a pid says something. A process that merely sleeps may still write its bytes.
     if (this.#isHere(owner)) return isProcessAlive(owner)
     if (node === undefined) return true
