@@ -12,9 +12,10 @@ export interface Relay {
 }
 
 export async function startRelay(socket: string): Promise<Relay> {
-  const server = createServer((near) => {
-    const far = connect(socket)
-    // Each way ends on its own: what is still to be written when a side closes must arrive.
+  // Each way ends on its own, as half-open sockets do: what is still to be written when the other
+  // side has closed must arrive, and a pipeline destroys both its ends once one of them is closed.
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ path: socket, allowHalfOpen: true })
     pipeline(near, far, noFault)
     pipeline(far, near, noFault)
   })
