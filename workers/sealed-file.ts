@@ -56,6 +56,10 @@ export async function openContinuedSealed(
     return openContinued(path, offset)
   }
   return closedOnFault(raw, async () => {
+    // Cut to its length it would only look whole. Before the first byte the header alone is shorter.
+    if (offset > 0 && raw.stat().size < fileLength(offset)) {
+      throw new IngestFailure('corrupt', `less than ${offset} bytes are staged`)
+    }
     await file.loadTail()
     if (raw.stat().nlink === 1) {
       await file.cutBack(offset)

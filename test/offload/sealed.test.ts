@@ -2,7 +2,7 @@
 // that breaks off or dies within a segment, and no nonce is used twice. Method: random pieces against a model.
 
 import assert from 'node:assert/strict'
-import { link, open, readFile, stat, writeFile } from 'node:fs/promises'
+import { link, open, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { digestOfBytes } from '../../src/oci/digest.ts'
 import type { IngestPlan } from '../../src/offload/contract.ts'
@@ -147,6 +147,18 @@ test('a staged file that was damaged is lost, and one of an unknown key is not r
       new FedBody().feed(bytes, true),
     )
     await assert.rejects(goOn, isStorageError('unavailable'))
+  })
+})
+
+test('a session that lacks committed bytes at the border of two segments is lost, not made whole', async () => {
+  await withPool({}, async (scene) => {
+    await scene.pool.receive(planOf(scene, 'short'), patternBody(2 * segmentBytes, 50_000))
+    await truncate(scene.path('short'), fileLength(2 * segmentBytes) - 1)
+    const going = scene.pool.receive(
+      planOf(scene, 'short', { offset: 2 * segmentBytes }),
+      patternBody(0, 1),
+    )
+    await assert.rejects(going, isStorageError('corrupt'))
   })
 })
 

@@ -75,8 +75,14 @@ export class FsSealing implements BlobSealing {
     if (header === undefined || fd === undefined) return
     try {
       const stats = fstatSync(fd)
-      // What has another size is not published.
-      if (stats.size !== fileLength(size)) return
+      // A kill at the border of two segments leaves more than was committed, or less: never a blob.
+      if (stats.size !== fileLength(size)) {
+        const found = `${stats.size} bytes of an encrypted file`
+        throw new StorageError(
+          'conflict',
+          `${found} staged where ${fileLength(size)} were to be published`,
+        )
+      }
       const { key } = openKey(header, this.#keys)
       const algorithm = digestAlgorithm(digest)
       const seal = readSeal(header, key, algorithm)

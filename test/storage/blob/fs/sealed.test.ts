@@ -160,6 +160,25 @@ check('a flipped bit of the header or of a segment is found', async (scene) => {
   assert.deepEqual(await readWhole(scene, digest), large)
 })
 
+check('staged bytes whose file has another length than theirs are not published', async (scene) => {
+  const upload = newUploadId(randomUUID)
+  const digest = digestOfBytes('sha256', large)
+  await scene.stage(upload, large)
+  const target = scene.store.staging(upload)
+  assert.equal(target.kind, 'fs')
+  const path = target.kind === 'fs' ? target.path : ''
+  const { size } = await stat(path)
+  for (const length of [size + 1, size + 28, size - 1]) {
+    await truncate(path, length)
+    await assert.rejects(
+      scene.store.publish(upload, digest, large.length),
+      (error) => error instanceof StorageError && error.kind === 'conflict',
+      `${length - size} bytes more`,
+    )
+    assert.equal(await scene.store.size(digest), undefined)
+  }
+})
+
 check('segments that changed places, or files, or were cut off, are found', async (scene) => {
   const digest = await put(scene, large)
   const path = pathOf(scene, digest)
