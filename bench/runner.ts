@@ -13,6 +13,7 @@ import type {
   StoreKind,
   SubjectName,
 } from './contract.ts'
+import { bytesToFill, fillFreeMemory, hostTakesMemoryBack } from './host-memory.ts'
 import type { Placement } from './machine.ts'
 import type { BenchOptions } from './options.ts'
 import { type RuntimeFlags, runtimeFlags } from './runtime-flags.ts'
@@ -132,6 +133,9 @@ export async function measure(
     if (scenario.writes && running.blobRoot !== undefined)
       await reclaim(running.blobRoot, running.isBlob)
     const length = running.name === 'null-sink' ? YARDSTICK_SECONDS : seconds
+    if (scenario.writes && hostTakesMemoryBack()) {
+      fillFreeMemory(bytesToFill(length), entrant.directory, run.placement.loadCores)
+    }
     const { connections } = run.options
     const loadCores = scenario.cores === 'all' ? undefined : run.placement.loadCores
     const before = cpuSeconds(running.pid)
