@@ -75,7 +75,10 @@ export async function openContinuedSealed(
   })
 }
 
-/** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer, or not its own. */
+/**
+ * Open to read the first `length` bytes. Of a blob that was pushed unencrypted and begins like a file that is, these are all
+ * bytes of its file. Errors: IngestFailure 'corrupt' where they are fewer, or not its own.
+ */
 export async function openWholeSealed(
   path: string,
   length: number,
@@ -85,9 +88,12 @@ export async function openWholeSealed(
   const file = await closedOnFault(raw, async () => {
     const header = await headerOf(raw)
     if (header === undefined) return undefined
+    const { size } = raw.stat()
+    // Shorter than its file is each blob that is encrypted.
+    if (digest !== undefined && length === size) return undefined
     const { key } = opened(() => openKey(header, keys))
-    if (digest !== undefined) requireBlob(header, key, digest, length, raw.stat().size)
-    const found = blobLength(raw.stat().size)
+    if (digest !== undefined) requireBlob(header, key, digest, length, size)
+    const found = blobLength(size)
     if (found < length) throw new IngestFailure('corrupt', `${found} of ${length} bytes are there`)
     return new SealedFile(raw, key, length)
   })
@@ -138,10 +144,23 @@ function opened<T>(action: () => T): T {
 
 // What `reread` asks for at once, and the last segment.
 const readSegmentsMax = 17
+// Of one thread: as many of its rereads run at a time.
+const idleScratch: Buffer[] = []
+const idleScratchMax = 3
+
+/** A session that is read once and then waits for its client must not hold what it was read into. */
+function borrowScratch(size: number): Buffer {
+  if (size <= slotBytes) return Buffer.allocUnsafeSlow(size)
+  return idleScratch.pop() ?? Buffer.allocUnsafeSlow(readSegmentsMax * slotBytes)
+}
+
+function giveBackScratch(scratch: Buffer): void {
+  if (scratch.length > slotBytes && idleScratch.length < idleScratchMax) idleScratch.push(scratch)
+}
 
 /**
- * Bytes are written one after the other, as bodies and copies do. Memory: 128 KiB, beside what a write is given; a
- * reader 1.1 MiB.
+ * Bytes are written one after the other, as bodies and copies do. Memory: 128 KiB, and while a write runs as much again
+ * as one of its parts; a read 1.1 MiB while it runs, of which a thread keeps three.
  */
 export class SealedFile implements StagedBytes {
   readonly #raw: StagedFile
@@ -156,7 +175,6 @@ export class SealedFile implements StagedBytes {
   #kept: Buffer = Buffer.alloc(0)
   #isKeptOverwritten = false
   #isTailWritten = true
-  #scratch: Buffer | undefined
 
   constructor(raw: StagedFile, key: KeyObject, offset: number) {
     this.#raw = raw
@@ -223,7 +241,6 @@ export class SealedFile implements StagedBytes {
   }
 
   close(): Promise<void> {
-    this.#scratch = undefined
     return this.#raw.close()
   }
 
@@ -277,11 +294,20 @@ export class SealedFile implements StagedBytes {
     const count = Math.min(readSegmentsMax, Math.ceil((skip + target.length) / segmentBytes))
     const from = slotPosition(first)
     const size = Math.max(0, Math.min(count * slotBytes, this.#raw.stat().size - from))
-    this.#scratch ??= Buffer.allocUnsafeSlow(readSegmentsMax * slotBytes)
-    const slots = this.#scratch.subarray(0, size)
-    await this.#raw.read(slots, from)
+    const scratch = borrowScratch(size)
+    try {
+      const slots = scratch.subarray(0, size)
+      await this.#raw.read(slots, from)
+      return this.#open(target, slots, first, skip)
+    } finally {
+      giveBackScratch(scratch)
+    }
+  }
+
+  /** How many bytes `slots` hold of those wanted, which begin `skip` bytes into segment `first`. */
+  #open(target: Uint8Array, slots: Buffer, first: number, skip: number): number {
     let done = 0
-    for (let i = 0; i < count && done < target.length; i++) {
+    for (let i = 0; i * slotBytes < slots.length && done < target.length; i++) {
       const slot = slots.subarray(i * slotBytes, (i + 1) * slotBytes)
       const bytes = this.#decrypt(first + i, slot).subarray(i === 0 ? skip : 0)
       const wanted = bytes.subarray(0, target.length - done)

@@ -26,6 +26,8 @@ export interface StagedPlace {
   readonly s3?: S3PlaceTerms
   /** What is new there is encrypted; what is there already may be. */
   readonly sealing?: SealingTerms
+  /** Of a file without `sealing`: where this one is, another process may have encrypted what is there. */
+  readonly keyList?: string
 }
 
 export interface S3PlaceTerms {

@@ -14,6 +14,8 @@ export type StagingTarget =
       readonly path: string
       /** What is new there is encrypted; what is there already may be. Absent: nothing is. */
       readonly sealing?: SealingTerms
+      /** Without `sealing`: where this file is, another process may have encrypted what is there. */
+      readonly keyList?: string
     }
   | { readonly kind: 'memory'; readonly key: string }
   | {
@@ -102,8 +104,6 @@ export interface BlobSealing {
   rewrapStaged(upload: UploadId): Promise<Rewrapped>
   /** All that there is was rewrapped: a start needs no key but the active one from here on. Durable. */
   retireOthers(): Promise<void>
-  /** Whether the bytes of a blob are encrypted; undefined where there is none. */
-  isSealed(digest: Digest): Promise<boolean | undefined>
 }
 
 /**

@@ -8,11 +8,9 @@ import { SealingFault } from '../../../sealing/fault.ts'
 import { openKey, readSeal, rewrap, wrapIdAt, writeSeal } from '../../../sealing/header.ts'
 import type { SealingKeys, SealingTerms } from '../../../sealing/keys.ts'
 import {
-  blobLength,
   fileLength,
   headerBytes,
   isSealed,
-  magic,
   sealPositions,
   wrapBytes,
   wrapPositions,
@@ -25,16 +23,6 @@ import { writeKeyList } from './key-list.ts'
 import { RecentParts, type SealedReading } from './sealed-reader.ts'
 
 const { O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
-
-/** Of the blob in a file of `size` bytes, encrypted or not; undefined where it is gone. Errors: StorageError. */
-export function sealedSizeNow(path: string, size: number): number | undefined {
-  if (size < headerBytes) return size
-  return withFile(path, O_RDONLY, (fd) => {
-    const beginning = Buffer.alloc(magic.length)
-    readSync(fd, beginning, 0, beginning.length, 0)
-    return isSealed(beginning) ? blobLength(size) : size
-  })
-}
 
 export class FsSealing implements BlobSealing {
   readonly #root: string
@@ -70,10 +58,13 @@ export class FsSealing implements BlobSealing {
   async requireSeal(upload: UploadId, digest: Digest, size: number): Promise<void> {
     const path = join(this.#root, uploadKey(upload))
     // What is not encrypted may be for reading only.
-    const header = withFile(path, O_RDONLY, headerOf)
-    const fd = header && openThere(path, O_RDWR)
-    if (header === undefined || fd === undefined) return
+    if (withFile(path, O_RDONLY, headerOf) === undefined) return
+    const fd = openThere(path, O_RDWR)
+    if (fd === undefined) return
     try {
+      // Of the file that is written to, whatever was there a moment before.
+      const header = headerOf(fd)
+      if (header === undefined) return
       const stats = fstatSync(fd)
       // A kill at the border of two segments leaves more than was committed, or less: never a blob.
       if (stats.size !== fileLength(size)) {
@@ -110,10 +101,6 @@ export class FsSealing implements BlobSealing {
 
   retireOthers(): Promise<void> {
     return writeKeyList(this.#root, [this.#keys.active.id])
-  }
-
-  async isSealed(digest: Digest): Promise<boolean | undefined> {
-    return withFile(join(this.#root, dataKey(digest)), O_RDONLY, (fd) => headerOf(fd) !== undefined)
   }
 
   // The wrap that is in use is not touched before the other one is on the disk, in a block of its own.
