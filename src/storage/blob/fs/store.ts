@@ -36,6 +36,7 @@ import { eraseAll } from './erase.ts'
 import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
 import type { FileForm } from './file-form.ts'
 import { openRaw, openReader } from './file-reader.ts'
+import { requireOwnTree } from './foreign-tree.ts'
 import { noteKey, requireKeys } from './key-list.ts'
 import { KeylessForm } from './keyless-form.ts'
 import { listBlobs, listUploads } from './list-tree.ts'
@@ -58,12 +59,13 @@ export interface FsBlobStoreOptions {
 /**
  * Open or make the store under `rootDir`.
  * Errors: StorageError 'unavailable' where the file system has no hard links or cannot be written; Error for the
- * operator where a key is missing.
+ * operator where a key is missing, or where what is encrypted would be another registry's, too.
  */
 export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<BlobStore> {
   const rootDir = resolve(options.rootDir)
   // Before anything is made there.
   await requireKeys(rootDir, options.keys)
+  if (options.keys !== undefined) await requireOwnTree(rootDir)
   await prepareTree(rootDir, options.durability === 'fsync')
   if (options.keys !== undefined) await noteKey(rootDir, options.keys)
   return new FsBlobStore({ ...options, rootDir })
