@@ -1,4 +1,4 @@
-// The border treaty between the event loop and the ingest threads: plain cloneable data only.
+// The border treaty between the event loop and the ingest threads: cloneable data only.
 // A field named `taken…` is transferred: it is dead to the sender.
 
 import type { MessagePort } from 'node:worker_threads'

@@ -1,7 +1,8 @@
 // The master keys of a configuration: read already, or asked of a program.
 
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import type { Config, EncryptionConfig } from '../config/schema.ts'
 import { parseKeys, type SealingKeys } from '../sealing/keys.ts'
 import { foreignTreeProblem } from '../storage/blob/fs/foreign-tree.ts'
@@ -82,16 +83,27 @@ export async function sampleBlobs({
   return { looked, plain }
 }
 
+/** Errors: Error for the operator. */
+function spawned(path: string): ChildProcessByStdio<null, Readable, null> {
+  try {
+    return spawn(path, [], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+  } catch (error) {
+    throw new Error(`cannot run it: ${(error as NodeJS.ErrnoException).code ?? ''}`)
+  }
+}
+
 /** What it says on its error output goes to ours. */
 function outputOf(path: string, { keysTimeoutMs }: EncryptionConfig): Promise<string> {
   return new Promise((resolve, reject) => {
     // A group of its own, so that what it has started ends with it.
-    const child = spawn(path, [], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    const child = spawned(path)
+    // Without one the error follows.
+    const stdout: Readable | undefined = child.stdout
     const chunks: Buffer[] = []
     let size = 0
     const end = (problem: string): void => {
       clearTimeout(timer)
-      child.stdout.destroy()
+      stdout?.destroy()
       try {
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
       } catch {
@@ -103,7 +115,7 @@ function outputOf(path: string, { keysTimeoutMs }: EncryptionConfig): Promise<st
       () => end(`it took longer than keys_timeout, ${keysTimeoutMs} ms`),
       keysTimeoutMs,
     )
-    child.stdout.on('data', (chunk: Buffer) => {
+    stdout?.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
       size += chunk.length
       if (size > outputBytesMax) end(`it printed more than ${outputBytesMax} bytes`)
