@@ -102,8 +102,13 @@ export interface BlobSealing {
   rewrap(digest: Digest): Promise<Rewrapped>
   /** The same for what is staged. */
   rewrapStaged(upload: UploadId): Promise<Rewrapped>
-  /** All that there is was rewrapped: a start needs no key but the active one from here on. Durable. */
-  retireOthers(): Promise<void>
+  /** Before a run looks at the first file: all keys but the active one are to be retired by it. Durable. */
+  beginRetiring(run: string): Promise<void>
+  /**
+   * The run has rewrapped every file: a start needs no longer the keys that it began to retire. Durable. Answers
+   * those that are needed: more than the active one where another process has published with them meanwhile.
+   */
+  endRetiring(run: string): Promise<readonly string[]>
 }
 
 /**

@@ -123,13 +123,14 @@ class FsBlobStore implements BlobStore {
     size: number,
     { replace }: { readonly replace: boolean } = { replace: false },
   ): Promise<void> {
-    await this.sealing?.requireSeal(upload, digest, size)
+    const keyIds = (await this.sealing?.requireSeal(upload, digest, size)) ?? []
     if (replace) await this.#replace(upload, digest, size)
     for (let attempt = 1; !(await this.#tryPublish(upload, digest, size)); attempt++) {
       if (attempt === linkAttemptsMax) {
         throw new StorageError('unavailable', `publish ${digest}: it is removed again and again`)
       }
     }
+    if (keyIds.length > 0) await this.sealing?.keepNoted(keyIds)
   }
 
   async discard(upload: UploadId): Promise<void> {
