@@ -17,7 +17,8 @@ import {
   slotPosition,
 } from '../src/sealing/layout.ts'
 import { decryptSegment, encryptSegment } from '../src/sealing/segment.ts'
-import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
+import { hideState, showState } from '../src/sealing/state.ts'
+import type { ContinuedBytes, StagedBytes, StateCover } from './staged-bytes.ts'
 import {
   copyNames,
   IngestFailure,
@@ -163,6 +164,7 @@ function giveBackScratch(scratch: Buffer): void {
  * as one of its parts; a read 1.1 MiB while it runs, of which a thread keeps three.
  */
 export class SealedFile implements StagedBytes {
+  readonly states: StateCover
   readonly #raw: StagedFile
   readonly #key: KeyObject
   /** Of what is committed. */
@@ -181,6 +183,10 @@ export class SealedFile implements StagedBytes {
     this.#key = key
     this.#offset = offset
     this.#end = offset
+    this.states = {
+      hide: (state) => hideState(key, state),
+      show: (hidden) => showState(key, hidden),
+    }
   }
 
   /** To append: read what the segment at the end begins with. */
