@@ -49,7 +49,7 @@ export async function openContinuedSealed(
   const raw = await openThere(path, 'change')
   const file = await closedOnFault(raw, async () => {
     const header = await headerOf(raw)
-    return header && new SealedFile(raw, opened(() => openKey(header, keys)).key, offset)
+    return header && new SealedFile(raw, await keyOf(raw, header, keys), offset)
   })
   if (file === undefined) {
     // From before anything was encrypted, or a file that was brought as it is.
@@ -92,7 +92,7 @@ export async function openWholeSealed(
     const { size } = raw.stat()
     // Shorter than its file is each blob that is encrypted.
     if (digest !== undefined && length === size) return undefined
-    const { key } = opened(() => openKey(header, keys))
+    const key = await keyOf(raw, header, keys)
     if (digest !== undefined) requireBlob(header, key, digest, length, size)
     const found = blobLength(size)
     if (found < length) throw new IngestFailure('corrupt', `${found} of ${length} bytes are there`)
@@ -117,8 +117,22 @@ function requireBlob(
   }
 }
 
+/** A rewrap may have gone on while the header was read: the one key overwritten, the other not seen yet. */
+export async function keyOf(
+  raw: Pick<StagedFile, 'read' | 'stat'>,
+  header: Buffer,
+  keys: SealingKeys,
+): Promise<KeyObject> {
+  try {
+    return openKey(header, keys).key
+  } catch {
+    const again = (await headerOf(raw)) ?? header
+    return opened(() => openKey(again, keys)).key
+  }
+}
+
 /** Undefined where the file is not encrypted. */
-async function headerOf(raw: StagedFile): Promise<Buffer | undefined> {
+async function headerOf(raw: Pick<StagedFile, 'read' | 'stat'>): Promise<Buffer | undefined> {
   const header = Buffer.alloc(headerBytes)
   await raw.read(header.subarray(0, Math.min(headerBytes, raw.stat().size)), 0)
   return isSealed(header) ? header : undefined

@@ -14,7 +14,7 @@ import type { FileForm, OpenFile } from './file-form.ts'
 import { readKeyList } from './key-list.ts'
 import { PlainVerdicts } from './plain-verdicts.ts'
 import type { FsSealing } from './sealed-files.ts'
-import { openSealed } from './sealed-reader.ts'
+import { openSealed, type SealedReading } from './sealed-reader.ts'
 
 /** Opens a file as it lies there; undefined where it is gone. Errors: StorageError. */
 export type OpenRaw = (path: string) => Promise<OpenFile | undefined>
@@ -38,13 +38,13 @@ export class SealedForm implements FileForm {
   }
 
   async read(opened: OpenFile): Promise<BlobReader> {
-    const { file, path, digest } = opened
+    const { file, digest } = opened
     const header = Buffer.alloc(headerBytes)
     await file.read(0, header)
     if (!isSealed(header)) return file
     const reading = this.#sealing.reading(digest)
     try {
-      return openSealed(file, header, path, reading)
+      return await openSealedSteady(opened, header, reading)
     } catch (error) {
       if (digest !== undefined && (await this.#isPlain(opened, digest, header))) return file
       if (error instanceof StorageError && error.kind === 'corrupt') reading.onForged()
@@ -91,6 +91,22 @@ export class SealedForm implements FileForm {
       if (!(error instanceof SealingFault)) throw error
       return false
     }
+  }
+}
+
+/** A rewrap may have gone on while the header was read: the one key overwritten, the other not seen yet. */
+async function openSealedSteady(
+  { file, path }: OpenFile,
+  header: Buffer,
+  reading: SealedReading,
+): Promise<BlobReader> {
+  try {
+    return openSealed(file, header, path, reading)
+  } catch (error) {
+    const again = Buffer.alloc(headerBytes)
+    await file.read(0, again)
+    if (again.equals(header)) throw error
+    return openSealed(file, again, path, reading)
   }
 }
 
