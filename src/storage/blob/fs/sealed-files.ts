@@ -19,6 +19,7 @@ import { StorageError } from '../../error.ts'
 import type { BlobSealing, Rewrapped } from '../contract.ts'
 import { dataKey, uploadKey } from '../keys.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
+import { readHeader } from './header-file.ts'
 import { keepNoted, markOthers, retireMarked } from './key-list.ts'
 import { RecentParts, type SealedReading } from './sealed-reader.ts'
 
@@ -116,8 +117,10 @@ export class FsSealing implements BlobSealing {
 
   // The wrap that is in use is not touched before the other one is on the disk, in a block of its own.
   async #rewrapFile(path: string): Promise<Rewrapped> {
-    const found = withFile(path, O_RDONLY, (fd) => headerOf(fd) ?? 'plain')
-    if (found === undefined || found === 'plain') return found ?? 'absent'
+    // By a thread: it may lie on the disk alone. From then on it is in memory.
+    const found = await readHeader(path)
+    if (found === undefined) return 'absent'
+    if (!isSealed(found)) return 'plain'
     const fd = openThere(path, O_RDWR)
     if (fd === undefined) return 'absent'
     try {
