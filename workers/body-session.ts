@@ -133,7 +133,7 @@ export class BodySession {
     }
   }
 
-  #hashed({ hasher, hashState = hasher.state?.() }: OpenBody): Hashed {
+  #hashed({ file, hasher, hashState = coveredState(hasher, file) }: OpenBody): Hashed {
     const { path, algorithm, keepsHasher } = this.#plan
     const kept = keepsHasher ? hasher.copy?.() : undefined
     const hex = hasher.hex()
@@ -195,7 +195,9 @@ export class BodySession {
       const kept =
         keptHex === undefined ? undefined : this.#context.kept.copyFor({ ...bytes, hex: keptHex })
       if (kept) return { hasher: kept, ...(hasMoved ? { hashState: rereadState } : {}) }
-      const resumed = hasMoved ? await resumeHasher(algorithm, hashState, offset) : undefined
+      const state = hasMoved && file.states ? file.states.show(hashState) : hashState
+      const canResume = hasMoved && state !== undefined
+      const resumed = canResume ? await resumeHasher(algorithm, state, offset) : undefined
       if (resumed) return { hasher: resumed }
     }
     const hasher =
@@ -278,4 +280,9 @@ export class BodySession {
     this.#failure ??= ingestFailure(error)
     return undefined
   }
+}
+
+function coveredState(hasher: Hasher, { states }: StagedBytes): string | undefined {
+  const state = hasher.state?.()
+  return state === undefined || states === undefined ? state : states.hide(state)
 }

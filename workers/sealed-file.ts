@@ -17,7 +17,8 @@ import {
   slotPosition,
 } from '../src/sealing/layout.ts'
 import { decryptSegment, encryptSegment } from '../src/sealing/segment.ts'
-import type { ContinuedBytes, StagedBytes } from './staged-bytes.ts'
+import { hideState, showState } from '../src/sealing/state.ts'
+import type { ContinuedBytes, StagedBytes, StateCover } from './staged-bytes.ts'
 import {
   copyNames,
   IngestFailure,
@@ -48,7 +49,7 @@ export async function openContinuedSealed(
   const raw = await openThere(path, 'change')
   const file = await closedOnFault(raw, async () => {
     const header = await headerOf(raw)
-    return header && new SealedFile(raw, opened(() => openKey(header, keys)).key, offset)
+    return header && new SealedFile(raw, await keyOf(raw, header, keys), offset)
   })
   if (file === undefined) {
     // From before anything was encrypted, or a file that was brought as it is.
@@ -75,7 +76,10 @@ export async function openContinuedSealed(
   })
 }
 
-/** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer, or not its own. */
+/**
+ * Open to read the first `length` bytes. Of a blob that was pushed unencrypted and begins like a file that is, these are all
+ * bytes of its file. Errors: IngestFailure 'corrupt' where they are fewer, or not its own.
+ */
 export async function openWholeSealed(
   path: string,
   length: number,
@@ -85,9 +89,12 @@ export async function openWholeSealed(
   const file = await closedOnFault(raw, async () => {
     const header = await headerOf(raw)
     if (header === undefined) return undefined
-    const { key } = opened(() => openKey(header, keys))
-    if (digest !== undefined) requireBlob(header, key, digest, length, raw.stat().size)
-    const found = blobLength(raw.stat().size)
+    const { size } = raw.stat()
+    // Shorter than its file is each blob that is encrypted.
+    if (digest !== undefined && length === size) return undefined
+    const key = await keyOf(raw, header, keys)
+    if (digest !== undefined) requireBlob(header, key, digest, length, size)
+    const found = blobLength(size)
     if (found < length) throw new IngestFailure('corrupt', `${found} of ${length} bytes are there`)
     return new SealedFile(raw, key, length)
   })
@@ -110,8 +117,22 @@ function requireBlob(
   }
 }
 
+/** A rewrap may have gone on while the header was read: the one key overwritten, the other not seen yet. */
+export async function keyOf(
+  raw: Pick<StagedFile, 'read' | 'stat'>,
+  header: Buffer,
+  keys: SealingKeys,
+): Promise<KeyObject> {
+  try {
+    return openKey(header, keys).key
+  } catch {
+    const again = (await headerOf(raw)) ?? header
+    return opened(() => openKey(again, keys)).key
+  }
+}
+
 /** Undefined where the file is not encrypted. */
-async function headerOf(raw: StagedFile): Promise<Buffer | undefined> {
+async function headerOf(raw: Pick<StagedFile, 'read' | 'stat'>): Promise<Buffer | undefined> {
   const header = Buffer.alloc(headerBytes)
   await raw.read(header.subarray(0, Math.min(headerBytes, raw.stat().size)), 0)
   return isSealed(header) ? header : undefined
@@ -138,12 +159,26 @@ function opened<T>(action: () => T): T {
 
 // What `reread` asks for at once, and the last segment.
 const readSegmentsMax = 17
+// Of one thread: as many of its rereads run at a time.
+const idleScratch: Buffer[] = []
+const idleScratchMax = 3
+
+/** A session that is read once and then waits for its client must not hold what it was read into. */
+function borrowScratch(size: number): Buffer {
+  if (size <= slotBytes) return Buffer.allocUnsafeSlow(size)
+  return idleScratch.pop() ?? Buffer.allocUnsafeSlow(readSegmentsMax * slotBytes)
+}
+
+function giveBackScratch(scratch: Buffer): void {
+  if (scratch.length > slotBytes && idleScratch.length < idleScratchMax) idleScratch.push(scratch)
+}
 
 /**
- * Bytes are written one after the other, as bodies and copies do. Memory: 128 KiB, beside what a write is given; a
- * reader 1.1 MiB.
+ * Bytes are written one after the other, as bodies and copies do. Memory: 128 KiB, and while a write runs as much again
+ * as one of its parts; a read 1.1 MiB while it runs, of which a thread keeps three.
  */
 export class SealedFile implements StagedBytes {
+  readonly states: StateCover
   readonly #raw: StagedFile
   readonly #key: KeyObject
   /** Of what is committed. */
@@ -156,13 +191,16 @@ export class SealedFile implements StagedBytes {
   #kept: Buffer = Buffer.alloc(0)
   #isKeptOverwritten = false
   #isTailWritten = true
-  #scratch: Buffer | undefined
 
   constructor(raw: StagedFile, key: KeyObject, offset: number) {
     this.#raw = raw
     this.#key = key
     this.#offset = offset
     this.#end = offset
+    this.states = {
+      hide: (state) => hideState(key, state),
+      show: (hidden) => showState(key, hidden),
+    }
   }
 
   /** To append: read what the segment at the end begins with. */
@@ -223,7 +261,6 @@ export class SealedFile implements StagedBytes {
   }
 
   close(): Promise<void> {
-    this.#scratch = undefined
     return this.#raw.close()
   }
 
@@ -277,11 +314,20 @@ export class SealedFile implements StagedBytes {
     const count = Math.min(readSegmentsMax, Math.ceil((skip + target.length) / segmentBytes))
     const from = slotPosition(first)
     const size = Math.max(0, Math.min(count * slotBytes, this.#raw.stat().size - from))
-    this.#scratch ??= Buffer.allocUnsafeSlow(readSegmentsMax * slotBytes)
-    const slots = this.#scratch.subarray(0, size)
-    await this.#raw.read(slots, from)
+    const scratch = borrowScratch(size)
+    try {
+      const slots = scratch.subarray(0, size)
+      await this.#raw.read(slots, from)
+      return this.#open(target, slots, first, skip)
+    } finally {
+      giveBackScratch(scratch)
+    }
+  }
+
+  /** How many bytes `slots` hold of those wanted, which begin `skip` bytes into segment `first`. */
+  #open(target: Uint8Array, slots: Buffer, first: number, skip: number): number {
     let done = 0
-    for (let i = 0; i < count && done < target.length; i++) {
+    for (let i = 0; i * slotBytes < slots.length && done < target.length; i++) {
       const slot = slots.subarray(i * slotBytes, (i + 1) * slotBytes)
       const bytes = this.#decrypt(first + i, slot).subarray(i === 0 ? skip : 0)
       const wanted = bytes.subarray(0, target.length - done)

@@ -13,6 +13,10 @@ export interface StagedBytes {
   cutBack(length: number): Promise<void>
   /** All of a body is written, and has this digest from the first byte on. Absent where nothing needs to know. */
   seal?(algorithm: DigestAlgorithm, hex: string): Promise<void>
+  /**
+   * What a hasher would hand on holds some of the last bytes of the body: encrypted as they are. Absent where they are not.
+   */
+  readonly states?: StateCover
   /** Nobody wants what is still being written: end it soon. Absent where a write never takes long. */
   stop?(): void
   /** Resolves when all that was written is durable. */
@@ -20,6 +24,12 @@ export interface StagedBytes {
   /** Absent where `sync` leaves nothing that could run on after an answer. */
   mark?(): FileMark
   close(): Promise<void>
+}
+
+export interface StateCover {
+  hide(state: string): string
+  /** Undefined where it was not hidden so, or for other bytes. */
+  show(hidden: string): string | undefined
 }
 
 export interface ContinuedBytes {

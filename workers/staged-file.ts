@@ -12,10 +12,12 @@ import {
   read,
   rename,
   type Stats,
+  statSync,
   unlink,
   writeSync,
   writev,
 } from 'node:fs'
+import { isSealed, magic } from '../src/sealing/layout.ts'
 import type { ContinuedBytes, CopyOfStaged, StagedBytes } from './staged-bytes.ts'
 import type { FileMark, IngestFailureCode } from './tasks.ts'
 
@@ -89,9 +91,16 @@ function unlessAbsent(error: unknown): void {
   if (!(error instanceof IngestFailure && error.systemCode === 'ENOENT')) throw error
 }
 
-/** Open to append after the first `offset` bytes, and cut off what follows them. */
-export async function openContinued(path: string, offset: number): Promise<ContinuedBytes> {
-  const file = await openExisting(path, offset, O_RDWR)
+/**
+ * Open to append after the first `offset` bytes, and cut off what follows them. `keyList`: where it is, the file may be
+ * encrypted. Errors: IngestFailure 'unavailable' where it is.
+ */
+export async function openContinued(
+  path: string,
+  offset: number,
+  keyList?: string,
+): Promise<ContinuedBytes> {
+  const file = await openExisting(path, offset, O_RDWR, keyList)
   try {
     const { nlink } = file.stat()
     if (nlink > 1) return await openCopy(path, file)
@@ -126,24 +135,48 @@ export function openThere(path: string, use: 'read' | 'change'): Promise<StagedF
   return openExisting(path, 0, use === 'read' ? O_RDONLY : O_RDWR)
 }
 
-/** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */
-export function openWhole(path: string, length: number): Promise<StagedFile> {
-  return openExisting(path, length, O_RDONLY)
+/** Open to read the first `length` bytes. Errors: as `openContinued`; IngestFailure 'corrupt' where they are fewer. */
+export function openWhole(path: string, length: number, keyList?: string): Promise<StagedFile> {
+  return openExisting(path, length, O_RDONLY, keyList)
 }
 
-async function openExisting(path: string, length: number, flags: number): Promise<StagedFile> {
+async function openExisting(
+  path: string,
+  length: number,
+  flags: number,
+  keyList?: string,
+): Promise<StagedFile> {
   const file = await openFlags(path, flags).catch((error: unknown) => {
     const isAbsent = error instanceof IngestFailure && error.systemCode === 'ENOENT'
     throw isAbsent ? new IngestFailure('corrupt', error.message) : error
   })
   try {
     const { size } = file.stat()
+    // Of the file that is open: the list is there before anything is encrypted.
+    if (keyList !== undefined && isThere(keyList) && (await isEncrypted(file, size))) {
+      throw new IngestFailure('unavailable', 'it is encrypted, and this process has no keys')
+    }
     if (size < length) throw new IngestFailure('corrupt', `${size} of ${length} bytes are staged`)
   } catch (error) {
     await file.close()
     throw error
   }
   return file
+}
+
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    throw ingestFailure(error)
+  }
+}
+
+async function isEncrypted(file: StagedFile, size: number): Promise<boolean> {
+  if (size < magic.length) return false
+  const beginning = Buffer.alloc(magic.length)
+  await file.read(beginning, 0)
+  return isSealed(beginning)
 }
 
 export class StagedFile implements StagedBytes {

@@ -26,17 +26,20 @@ export class StagedPlaces {
   }
 
   /** Open to append after the first `offset` bytes, and cut off what follows them. */
-  async continued({ path, s3, sealing }: StagedPlace, offset: number): Promise<ContinuedBytes> {
+  async continued(
+    { path, s3, sealing, keyList }: StagedPlace,
+    offset: number,
+  ): Promise<ContinuedBytes> {
     if (sealing !== undefined) return openContinuedSealed(path, offset, sealing.keys)
-    if (s3 === undefined) return openContinued(path, offset)
+    if (s3 === undefined) return openContinued(path, offset, keyList)
     return { file: await (await this.#bucket()).open(path, s3, offset) }
   }
 
   /** Open to read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */
-  async whole({ path, s3, sealing }: StagedPlace, length: number): Promise<StagedBytes> {
+  async whole({ path, s3, sealing, keyList }: StagedPlace, length: number): Promise<StagedBytes> {
     if (sealing !== undefined) return openWholeSealed(path, length, sealing)
     return s3 === undefined
-      ? openWhole(path, length)
+      ? openWhole(path, length, keyList)
       : (await this.#bucket()).read(path, s3, length)
   }
 

@@ -1,4 +1,4 @@
-// The border treaty between the event loop and the ingest threads: plain cloneable data only.
+// The border treaty between the event loop and the ingest threads: cloneable data only.
 // A field named `taken…` is transferred: it is dead to the sender.
 
 import type { MessagePort } from 'node:worker_threads'
@@ -26,6 +26,8 @@ export interface StagedPlace {
   readonly s3?: S3PlaceTerms
   /** What is new there is encrypted; what is there already may be. */
   readonly sealing?: SealingTerms
+  /** Of a file without `sealing`: where this one is, another process may have encrypted what is there. */
+  readonly keyList?: string
 }
 
 export interface S3PlaceTerms {

@@ -283,8 +283,8 @@ function placeOf(target: StagingTarget): string {
 
 function stagedPlace(target: Exclude<StagingTarget, { kind: 'memory' }>): StagedPlace {
   if (target.kind === 'fs') {
-    const { path, sealing } = target
-    return sealing === undefined ? { path } : { path, sealing }
+    const { kind: _, ...place } = target
+    return place
   }
   const { kind: _, key: path, ...s3 } = target
   return { path, s3 }

@@ -10,7 +10,7 @@ import type { S3BlobStore } from '../storage/blob/s3/store.ts'
 import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { S3Counts } from '../telemetry/s3-metrics.ts'
-import { openKeys } from './encryption.ts'
+import { openKeys, requireNotAdopted } from './encryption.ts'
 import { requirePaired } from './pairing.ts'
 
 export interface OpenBlobs {
@@ -33,6 +33,7 @@ export async function openBlobs(
   const damage: OpenBlobs['damage'] = { onFound: undefined }
   if (blobStore.kind !== 's3') {
     const pair = await requirePaired(config, metadata)
+    await requireNotAdopted(config, metadata)
     const blobs = await openHere(config, log, damage)
     return paired({ blobs, s3: undefined, damage }, pair)
   }

@@ -1,13 +1,16 @@
 // The master keys of a configuration: read already, or asked of a program.
 
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import type { Config, EncryptionConfig } from '../config/schema.ts'
 import { parseKeys, type SealingKeys } from '../sealing/keys.ts'
+import { foreignTreeProblem } from '../storage/blob/fs/foreign-tree.ts'
 import { keyProblem } from '../storage/blob/fs/key-list.ts'
 import { listBlobs } from '../storage/blob/fs/list-tree.ts'
 import { wrapIdsNow } from '../storage/blob/fs/sealed-files.ts'
 import { dataKey } from '../storage/blob/keys.ts'
+import type { MaintenanceStore } from '../storage/metadata/maintenance.ts'
 
 const outputBytesMax = 64 * 1024
 
@@ -34,13 +37,28 @@ export async function openKeys({
 }
 
 /**
- * Why the blobs cannot be read with the keys of a configuration; undefined where they can. Errors: as `openKeys`;
+ * Why the blobs cannot be read with the keys of a configuration, or not be encrypted; undefined where they can. Errors: as `openKeys`;
  * StorageError where the list of keys cannot be read.
  */
 export async function encryptionProblem(config: Config): Promise<string | undefined> {
   const { blobStore } = config
   if (blobStore.kind !== 'fs') return undefined
-  return keyProblem(blobStore.rootDir, await openKeys(config))
+  const problem = await keyProblem(blobStore.rootDir, await openKeys(config))
+  if (problem !== undefined || blobStore.encryption === undefined) return problem
+  return foreignTreeProblem(blobStore.rootDir)
+}
+
+/** Errors: Error for the operator, where blobs that are another registry's, too, would be encrypted; as `readAdoption`. */
+export async function requireNotAdopted(
+  { blobStore }: Config,
+  metadata: Pick<MaintenanceStore, 'readAdoption'>,
+): Promise<void> {
+  if (blobStore.kind !== 'fs' || blobStore.encryption === undefined) return
+  const adoption = await metadata.readAdoption()
+  if (adoption === undefined) return
+  throw new Error(
+    `blobs in ${blobStore.rootDir} cannot be encrypted: they are those of ${adoption.of}, which would serve the encrypted bytes. Take out [blob_store.fs.encryption]; where that registry is gone for good, run keelson import --take-over without it first`,
+  )
 }
 
 // Digests are random, so the first ones are as good as any.
@@ -65,16 +83,27 @@ export async function sampleBlobs({
   return { looked, plain }
 }
 
+/** Errors: Error for the operator. */
+function spawned(path: string): ChildProcessByStdio<null, Readable, null> {
+  try {
+    return spawn(path, [], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+  } catch (error) {
+    throw new Error(`cannot run it: ${(error as NodeJS.ErrnoException).code ?? ''}`)
+  }
+}
+
 /** What it says on its error output goes to ours. */
 function outputOf(path: string, { keysTimeoutMs }: EncryptionConfig): Promise<string> {
   return new Promise((resolve, reject) => {
     // A group of its own, so that what it has started ends with it.
-    const child = spawn(path, [], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    const child = spawned(path)
+    // Without one the error follows.
+    const stdout: Readable | undefined = child.stdout
     const chunks: Buffer[] = []
     let size = 0
     const end = (problem: string): void => {
       clearTimeout(timer)
-      child.stdout.destroy()
+      stdout?.destroy()
       try {
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
       } catch {
@@ -86,7 +115,7 @@ function outputOf(path: string, { keysTimeoutMs }: EncryptionConfig): Promise<st
       () => end(`it took longer than keys_timeout, ${keysTimeoutMs} ms`),
       keysTimeoutMs,
     )
-    child.stdout.on('data', (chunk: Buffer) => {
+    stdout?.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
       size += chunk.length
       if (size > outputBytesMax) end(`it printed more than ${outputBytesMax} bytes`)

@@ -11,6 +11,7 @@ import { createIngestPool } from '../offload/ingest-pool.ts'
 import { rootOf } from '../storage/blob/s3/root.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Closers } from './closers.ts'
+import { encryptionProblem } from './encryption.ts'
 import { pairAnew, requireFreeBlobs } from './pairing.ts'
 import { openRestoreTarget, requireOwn } from './restore-target.ts'
 import { openTargetBlobs, openTargetBucket, targetThreads } from './target-blobs.ts'
@@ -33,6 +34,9 @@ async function openTarget(source: Config, target: Config, log: Logger): Promise<
   const safe = { ...target, storage: { ...target.storage, durability: 'fsync' } } satisfies Config
   await requireOther(source, safe)
   const isInPlace = await sharesBlobs(source, safe)
+  // Nothing opens them here, but the server that goes on with them.
+  const problem = isInPlace ? await encryptionProblem(safe) : undefined
+  if (problem !== undefined) throw new MigrateError(problem)
   const closers = new Closers(log)
   try {
     const { blobStore } = safe

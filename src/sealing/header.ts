@@ -133,7 +133,7 @@ function labelOf(algorithm: DigestAlgorithm, fields: Uint8Array): Uint8Array {
 function wrapOf(raw: Uint8Array, master: MasterKey): Buffer {
   const id = Buffer.from(master.id, 'hex')
   const label = Buffer.concat([wrapLabel, id])
-  return Buffer.concat([id, ...encrypt(createSecretKey(master.bytes), label, raw)])
+  return Buffer.concat([id, ...encrypt(master.key, label, raw)])
 }
 
 /** Undefined where it is not one of this master key. */
@@ -142,7 +142,7 @@ function unwrap(header: Uint8Array, slot: WrapSlot, master: MasterKey): Buffer |
   const label = Buffer.concat([wrapLabel, Buffer.from(master.id, 'hex')])
   try {
     const box = header.subarray(at + keyIdBytes, at + wrapBytes)
-    return decrypt(createSecretKey(master.bytes), label, box)
+    return decrypt(master.key, label, box)
   } catch (error) {
     if (!(error instanceof SealingFault)) throw error
     return undefined

@@ -1,13 +1,14 @@
-// The master keys, which encrypt nothing but the keys of files. Plain data: they go to the ingest threads.
+// The master keys, which encrypt nothing but the keys of files. They go to the ingest threads, which get no copy of their bytes.
 
-import { createHash } from 'node:crypto'
+import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import type { Digest } from '../oci/digest.ts'
 import { keyBytes, keyIdBytes } from './layout.ts'
 
 export interface MasterKey {
   /** 16 hex characters, made of the key; no secret. */
   readonly id: string
-  readonly bytes: Uint8Array
+  /** Cloned, it is the same piece of memory, which JavaScript never sees. */
+  readonly key: KeyObject
 }
 
 export interface SealingKeys {
@@ -55,7 +56,8 @@ export function parseKeyLines(text: string): readonly MasterKey[] {
     }
     const id = keyIdOf(bytes)
     if (keys.some((key) => key.id === id)) throw new Error(`line ${index + 1} has a key again`)
-    keys.push({ id, bytes })
+    keys.push({ id, key: createSecretKey(bytes) })
+    bytes.fill(0)
     if (keys.length > keysMax) throw new Error(`there are more than ${keysMax} keys`)
   }
   return keys

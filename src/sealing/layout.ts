@@ -48,11 +48,15 @@ export function fileLength(length: number): number {
   return slotPosition(Math.floor(length / segmentBytes)) + (rest === 0 ? 0 : rest + segmentOverhead)
 }
 
-/** Of the blob in a file of `size` bytes; what cannot be a segment does not count. */
+/**
+ * Of the blob in a file of `size` bytes. It rises with each byte of them: with a fraction it stands for no blob, since no
+ * segment is so short.
+ */
 export function blobLength(size: number): number {
   const body = Math.max(0, size - headerBytes)
   const rest = body % slotBytes
-  return Math.floor(body / slotBytes) * segmentBytes + Math.max(0, rest - segmentOverhead)
+  const last = rest > segmentOverhead ? rest - segmentOverhead : rest / (segmentOverhead + 1)
+  return Math.floor(body / slotBytes) * segmentBytes + last
 }
 
 /** Whether a file that begins so is sealed. */

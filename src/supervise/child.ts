@@ -3,6 +3,8 @@
 import assert from 'node:assert'
 import cluster from 'node:cluster'
 import { parseConfig } from '../config/load.ts'
+import { mergeLive } from '../config/merge-live.ts'
+import { ConfigError } from '../config/problem.ts'
 import type { Config } from '../config/schema.ts'
 import type { Source } from '../config/source.ts'
 import {
@@ -91,9 +93,12 @@ export class ChildLink {
     })
   }
 
-  /** The configuration that was accepted last, for this process. Errors: ConfigError. */
+  /** What is in force in the other processes, for this one. Errors: ConfigError. */
   config(): Config {
-    return this.#configOf(this.#welcome.sources)
+    const { first, sources } = this.#welcome
+    const accepted = parseConfig(sources)
+    const inForce = first === undefined ? accepted : mergeLive(parseFirst(first), accepted)
+    return configOfProcess(inForce, this.#welcome)
   }
 
   /** From now on this process does what it is told. */
@@ -189,12 +194,21 @@ export class ChildLink {
     if (this.#duties === undefined) return { ok: false, problems: ['it is still starting'] }
     return this.#duties.reload(() => {
       if (sources === undefined) throw new Error('the files of the configuration cannot be read')
-      return this.#configOf(sources)
+      return configOfProcess(parseConfig(sources), this.#welcome)
     })
   }
+}
 
-  #configOf(sources: readonly Source[]): Config {
-    return configOfProcess(parseConfig(sources), this.#welcome)
+/** Errors: ConfigError, as where a secret of it is gone since. */
+function parseFirst(sources: readonly Source[]): Config {
+  try {
+    return parseConfig(sources)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const of = 'of the configuration that the server was started with, so restart all of it'
+    throw new ConfigError(
+      error.problems.map((problem) => ({ ...problem, message: `${problem.message} (${of})` })),
+    )
   }
 }
 

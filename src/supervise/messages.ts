@@ -19,6 +19,11 @@ export interface Welcome {
   readonly count: number
   /** Of the configuration that was accepted last; the files may say something else by now. */
   readonly sources: readonly Source[]
+  /**
+   * Of the configuration that the server was started with, where another one was accepted since: what only a restart
+   * changes is in force as it was there.
+   */
+  readonly first: readonly Source[] | undefined
   /** Of each listener in the order of the configuration, 0 for a unix socket. */
   readonly ports: readonly number[]
   /** As it was when the supervisor was started. */

@@ -37,9 +37,17 @@ export class Reloads {
     return result
   }
 
-  /** A process has begun to serve, maybe with what was accepted before it did. */
+  /** What of them only a restart changes is in force as it was here; undefined where both are the same. */
+  get first(): readonly Source[] | undefined {
+    return this.#accepted === this.#parts.first ? undefined : this.#parts.first
+  }
+
+  /**
+   * A process has begun to serve, maybe with what was accepted before it did. One that has not begun with all of what was
+   * accepted is told that, too: it finds out what needs a restart.
+   */
   catchUp(slot: Slot): void {
-    if (slot.welcome?.sources === this.#accepted) return
+    if (slot.welcome?.sources === this.#accepted && this.first === undefined) return
     this.#last = this.#last.then(() => this.#tellAll([slot]))
   }
 

@@ -59,6 +59,7 @@ export class Supervisor {
       welcome: (index) => ({
         ...{ kind: 'welcome', index, count, ports, umask },
         sources: reloads.accepted,
+        first: reloads.first,
         isDebug: debug.isOn,
         ticketSeed: ticketSeed(),
       }),

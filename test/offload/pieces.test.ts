@@ -10,6 +10,7 @@ import type { RequestBody } from '../../src/http/body.ts'
 import { type Digest, digestOfBytes } from '../../src/oci/digest.ts'
 import type { IngestOutcome, IngestPlan } from '../../src/offload/contract.ts'
 import type { RunningIngestPool } from '../../src/offload/ingest-pool.ts'
+import { parseKeys, type SealingKeys } from '../../src/sealing/keys.ts'
 import { patternBytes } from '../support/pattern-source.ts'
 import { until } from '../support/until.ts'
 import { FedBody, patternBody } from './fed-body.ts'
@@ -26,17 +27,19 @@ class Pieces {
   state: string | undefined
   readonly #path: string
   readonly #kind: Kind
+  readonly #sealing: { readonly keys: SealingKeys } | undefined
 
-  constructor(path: string, kind: Kind) {
+  constructor(path: string, kind: Kind, keys?: SealingKeys) {
     this.#path = path
     this.#kind = kind
+    this.#sealing = keys && { keys }
   }
 
   plan(): IngestPlan {
     const { offset, digest, state } = this
     const isChunk = this.#kind === 'exportable'
     return {
-      target: { kind: 'fs', path: this.#path },
+      target: { kind: 'fs', path: this.#path, ...(this.#sealing && { sealing: this.#sealing }) },
       offset,
       algorithm: 'sha256',
       ...(digest === undefined ? {} : { digest }),
@@ -122,6 +125,27 @@ test('chunks that come to two processes in turn are read again twice, and never 
     }
     assert.deepEqual(hashed, [piece, 2 * piece, 3 * piece, piece, piece, piece])
     assert.match(session.state ?? '', /^hash-wasm/)
+  })
+})
+
+test('the same of encrypted chunks, and what is handed on tells nothing of them', async () => {
+  await withPools(async (one, other, directory) => {
+    const keys = parseKeys(`${'5a'.repeat(31)}5b`)
+    const session = new Pieces(join(directory, 'body'), 'exportable', keys)
+    const hashed: number[] = []
+    for (const { pool } of [one, other, one, other, one, other]) {
+      hashed.push(await session.add(pool))
+    }
+    assert.deepEqual(hashed, [piece, 2 * piece, 3 * piece, piece, piece, piece])
+    const state = session.state ?? ''
+    assert.match(state, /^sealed\/1:/)
+    // Other text each time, and nothing of the hasher's in it.
+    assert.doesNotMatch(Buffer.from(state.slice(9), 'base64').toString('latin1'), /hash-wasm/)
+    // One that was changed, or that a version before wrote as it was, is not gone on with: the bytes are.
+    session.state = `${state.slice(0, -4)}AAAA`
+    assert.equal(await session.add(one.pool), 7 * piece)
+    session.state = 'hash-wasm/1:sha256:1:AAAA'
+    assert.equal(await session.add(other.pool), 8 * piece)
   })
 })
 

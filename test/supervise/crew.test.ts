@@ -25,7 +25,15 @@ function play(count = 2): Played {
   const crew = new Crew({
     ...{ count, fork, clock, log },
     welcome: (index) => ({
-      ...{ kind: 'welcome', index, count, sources: [], ports: [8000], umask: 0o22 },
+      ...{
+        kind: 'welcome',
+        index,
+        count,
+        sources: [],
+        first: undefined,
+        ports: [8000],
+        umask: 0o22,
+      },
       ...{ isDebug: false, ticketSeed: undefined },
     }),
     answer: () => Promise.reject(new Error('nobody asks')),

@@ -31,6 +31,7 @@ function play(answers: readonly object[]): Played {
       ...{ index, fork, clock },
       welcome: () => ({
         ...{ kind: 'welcome', index, count: answers.length, sources: reloads.accepted },
+        first: reloads.first,
         ...{ ports: [], umask: 0, isDebug: false, ticketSeed: undefined },
       }),
       events: {
@@ -92,7 +93,23 @@ test('one that began with what was accepted before is told when it serves', asyn
   // It was welcomed with the new one since.
   late.serve()
   await reloads.reload(next)
-  assert.deepEqual(asked, ['1 next', '2 next'])
+  // Of what it was not welcomed with: keys that only a restart changes.
+  assert.deepEqual(asked, ['2 next', '1 next', '2 next'])
+})
+
+test('one that begins later has what only a restart changes as the others have it', async () => {
+  const { reloads, slots, children } = play([good, good])
+  children[1]?.end(1)
+  const second = slots[1]
+  assert.ok(second)
+  second.start()
+  children[2]?.hello()
+  assert.deepEqual([second.welcome?.sources, second.welcome?.first], [old, undefined])
+  children[2]?.end(1)
+  await reloads.reload(next)
+  second.start()
+  children[3]?.hello()
+  assert.deepEqual([second.welcome?.sources, second.welcome?.first], [next, old])
 })
 
 test('where none answers, the configuration is refused', async () => {

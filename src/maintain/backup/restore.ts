@@ -10,6 +10,7 @@ import type { DumpedBlob, RestoreTarget, RestoreTimes } from '../../storage/meta
 import type { Adoption } from '../../storage/metadata/job-store.ts'
 import type { UsageFault } from '../../storage/metadata/usage.ts'
 import { counted } from '../../telemetry/rough-units.ts'
+import { clearPlace } from '../blob-place.ts'
 import type { JobProgress } from '../job/contract.ts'
 import { absent, readSegment, sizeProblem } from './contents.ts'
 import { BackupError } from './error.ts'
@@ -179,7 +180,7 @@ class Restore {
   async #restoreBlob(blob: DumpedBlob): Promise<void> {
     const { blobs, ingest } = this.#parts
     const { digest, size } = blob
-    const there = await this.#lookAt(blob)
+    const there = await clearPlace(blobs, ingest, blob)
     if (there === 'right') return
     const upload = newUploadId(this.#options.randomUuid)
     const file = await open(this.#layout.blob(digest), 'r')
@@ -206,25 +207,6 @@ class Restore {
       await file.close()
       await blobs.discard(upload)
     }
-  }
-
-  /**
-   * What is there, but is not what its digest says, is moved out of the way, but where a removal could come late: there
-   * it is replaced.
-   */
-  async #lookAt({ digest, size }: DumpedBlob): Promise<'right' | 'wrong' | 'absent'> {
-    const { blobs, ingest } = this.#parts
-    const found = await blobs.size(digest)
-    if (found === undefined) return 'absent'
-    const source = blobs.readingTarget?.(digest)
-    const is =
-      source === undefined || found !== size
-        ? undefined
-        : await ingest.rehash(source, size, digestAlgorithm(digest))
-    if (is === digest) return 'right'
-    if (blobs.removalsLateMs !== undefined) return 'wrong'
-    await blobs.quarantine(digest)
-    return 'absent'
   }
 
   async #restoreRows(snapshot: Snapshot): Promise<void> {

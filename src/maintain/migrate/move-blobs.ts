@@ -5,6 +5,7 @@ import { newUploadId } from '../../oci/upload-id.ts'
 import type { IngestPlan } from '../../offload/contract.ts'
 import type { BlobReader, BlobStore } from '../../storage/blob/contract.ts'
 import { inLanes } from '../backup/lanes.ts'
+import { clearPlace } from '../blob-place.ts'
 import type { JobContext } from '../job/contract.ts'
 import { ChunkBody } from '../transfer/chunk-body.ts'
 import type { MigrationTarget } from './contract.ts'
@@ -43,7 +44,7 @@ export async function moveBlobs(
       const found = await source.size(digest)
       let reason = sizeProblem(found, size)
       const goes = reason === undefined && !isRehearsal && target.blobs !== undefined
-      const there = goes ? await lookAt(target.blobs, target, blob) : undefined
+      const there = goes ? await clearPlace(target.blobs, target.ingest, blob) : undefined
       if (goes && there !== 'right') {
         const replace = there === 'wrong'
         const problem = await copyBlob(target.blobs, target, blob, { context, replace })
@@ -78,28 +79,6 @@ async function* neededBlobs({ metadata }: JobContext): AsyncGenerator<readonly B
     })
     after = { after: last.digest }
   }
-}
-
-/**
- * From an earlier attempt. What is there and wrong is put out of the way, but where a removal could come late: there it is
- * replaced.
- */
-async function lookAt(
-  blobs: BlobStore,
-  { ingest }: MigrationTarget,
-  { digest, size }: Blob,
-): Promise<'right' | 'wrong' | 'absent'> {
-  const found = await blobs.size(digest)
-  if (found === undefined) return 'absent'
-  const place = blobs.readingTarget?.(digest)
-  const is =
-    place === undefined || found !== size
-      ? undefined
-      : await ingest.rehash(place, size, digestAlgorithm(digest))
-  if (is === digest) return 'right'
-  if (blobs.removalsLateMs !== undefined) return 'wrong'
-  await blobs.quarantine(digest)
-  return 'absent'
 }
 
 /** Answers what is wrong with the source's bytes. */

@@ -1,5 +1,6 @@
 // Key rotation: the key of each blob is encrypted with the active master key, and no byte of a blob is written again.
 
+import { createHash } from 'node:crypto'
 import type { Digest } from '../../oci/digest.ts'
 import type { Stranger } from '../../storage/blob/audit.ts'
 import type { BlobSealing, Rewrapped } from '../../storage/blob/contract.ts'
@@ -19,7 +20,9 @@ interface Tally {
 }
 
 interface Checkpoint {
-  readonly version: 1
+  readonly version: 2
+  /** Under this name the other keys were marked before the first folder. */
+  readonly run: string
   /** Another key begins anew. */
   readonly key: string
   /** What is done: a folder, and all before it. */
@@ -30,7 +33,7 @@ interface Checkpoint {
 type None = Readonly<Record<string, never>>
 
 const namedMax = 100
-const version = 1
+const version = 2
 
 export function createRewrapJob(): Job<None> {
   return {
@@ -52,8 +55,11 @@ async function rewrapAll(context: JobContext): Promise<JobReport> {
     return { ok: false, summary, details: {} }
   }
   const resumed = readCheckpoint(context.resumed, sealing)
-  const run = new RewrapRun(context, sealing, resumed?.tally)
+  const name = resumed?.run ?? nameOf(context.run)
+  const run = new RewrapRun(context, sealing, name, resumed?.tally)
   try {
+    // Whoever publishes with another key from here on lists it again: no folder has to be looked at twice.
+    if (resumed === undefined) await sealing.beginRetiring(name)
     // In this order: what is published meanwhile was rewrapped as it was staged.
     await run.staged()
     await run.blobs(resumed?.folder ?? '')
@@ -61,18 +67,19 @@ async function rewrapAll(context: JobContext): Promise<JobReport> {
     if (!context.signal.aborted) throw error
     return run.report(false)
   }
-  if (run.tally.failed === 0) await sealing.retireOthers()
-  return run.report(true)
+  return run.report(true, run.tally.failed === 0 ? await sealing.endRetiring(name) : [])
 }
 
 class RewrapRun {
   readonly tally: Tally
   readonly #context: JobContext
   readonly #sealing: BlobSealing
+  readonly #name: string
 
-  constructor(context: JobContext, sealing: BlobSealing, tally: Tally | undefined) {
+  constructor(context: JobContext, sealing: BlobSealing, name: string, tally: Tally | undefined) {
     this.#context = context
     this.#sealing = sealing
+    this.#name = name
     this.tally = tally ?? { rewrapped: 0, current: 0, plain: 0, failed: 0, named: [] }
   }
 
@@ -91,23 +98,30 @@ class RewrapRun {
       for (const digest of digests) await this.#blob(digest)
       const { tally } = this
       const key = this.#sealing.activeKey
-      const checkpoint: Checkpoint = { version, key, folder: folder.digestPrefix, tally }
+      const run = this.#name
+      const checkpoint: Checkpoint = { version, run, key, folder: folder.digestPrefix, tally }
       if (digests.length > 0) await this.#context.checkpoint(checkpoint)
     }
   }
 
-  report(isWhole: boolean): JobReport {
+  /** `needed`: ids, known where nothing has failed. */
+  report(isWhole: boolean, needed: readonly string[] = []): JobReport {
     const { rewrapped, current, plain, failed, named } = this.tally
+    const key = this.#sealing.activeKey
     const counts = `${rewrapped} rewrapped, ${current} had the active key, ${plain} not encrypted, ${failed} failed`
     const summary = [
       `${isWhole ? '' : 'stopped: '}${counts}`,
       ...named.slice(0, 10).map(({ what, reason }) => `${what}: ${reason}`),
     ]
-    if (isWhole && failed === 0) {
-      summary.push(`only the key ${this.#sealing.activeKey} is needed from now on`)
+    const others = needed.filter((id) => id !== key)
+    const details = { rewrapped, current, plain, failed, named, key, others }
+    if (!isWhole || failed > 0) return { ok: false, summary, details }
+    if (others.length === 0) summary.push(`only the key ${key} is needed from now on`)
+    else {
+      summary.push(`still needed: ${others.join(', ')}`)
+      summary.push('a server encrypts with it: restart it with the active key, then run this again')
     }
-    const details = { rewrapped, current, plain, failed, named, key: this.#sealing.activeKey }
-    return { ok: isWhole && failed === 0, summary, details }
+    return { ok: others.length === 0, summary, details }
   }
 
   // What cannot be listed may hold blobs of the old key.
@@ -139,6 +153,11 @@ class RewrapRun {
     const done = tally.rewrapped + tally.current + tally.plain + tally.failed
     progress({ phase: 'rewrapping keys', done })
   }
+}
+
+/** As the list of keys has it: eight hex digits. */
+function nameOf(run: string): string {
+  return createHash('sha256').update(run).digest('hex').slice(0, 8)
 }
 
 function readCheckpoint(value: unknown, { activeKey }: BlobSealing): Checkpoint | undefined {

@@ -14,6 +14,8 @@ export type StagingTarget =
       readonly path: string
       /** What is new there is encrypted; what is there already may be. Absent: nothing is. */
       readonly sealing?: SealingTerms
+      /** Without `sealing`: where this file is, another process may have encrypted what is there. */
+      readonly keyList?: string
     }
   | { readonly kind: 'memory'; readonly key: string }
   | {
@@ -100,10 +102,13 @@ export interface BlobSealing {
   rewrap(digest: Digest): Promise<Rewrapped>
   /** The same for what is staged. */
   rewrapStaged(upload: UploadId): Promise<Rewrapped>
-  /** All that there is was rewrapped: a start needs no key but the active one from here on. Durable. */
-  retireOthers(): Promise<void>
-  /** Whether the bytes of a blob are encrypted; undefined where there is none. */
-  isSealed(digest: Digest): Promise<boolean | undefined>
+  /** Before a run looks at the first file: all keys but the active one are to be retired by it. Durable. */
+  beginRetiring(run: string): Promise<void>
+  /**
+   * The run has rewrapped every file: a start needs no longer the keys that it began to retire. Durable. Answers
+   * those that are needed: more than the active one where another process has published with them meanwhile.
+   */
+  endRetiring(run: string): Promise<readonly string[]>
 }
 
 /**

@@ -5,7 +5,7 @@
 //   _keelson/quarantine/<algorithm>-<hex>.<id>   bytes that were not what their digest says, for people
 //   _keelson/erasing/<algorithm>-<hex>.<id>      bytes that are to be overwritten, or are just being
 //   _keelson/store-id                      tells the blobs of one store from those of another
-//   _keelson/encryption-keys               ids of the keys that some blob may be encrypted with
+//   _keelson/encryption-keys/<id>          ids of the keys that some blob may be encrypted with
 //   _keelson/moved-to                      the id that moved records give them, while nobody has used the old ones since
 
 import { type Digest, type DigestAlgorithm, digestAlgorithm, digestHex } from '../../oci/digest.ts'

@@ -3,7 +3,7 @@
 // Method: servers of the product, a real PostgreSQL, and the command beside them.
 
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -217,4 +217,33 @@ test('kinds that are not those of the configurations, and stores in memory, are 
     const { code } = await runCommand(['-c', old, 'migrate'], dir)
     assert.equal(code, 2)
     await pushImage(server.url, 'team/app', 'v2', image)
+  }))
+
+test('records that would lie beside blobs whose keys their server lacks are refused', () =>
+  withDir(async ({ dir, config, image }) => {
+    const old = await config('old', 'blobs', inFolder(join(dir, 'records')))
+    const next = await config('next', 'blobs', inFolder(join(dir, 'records-next')))
+    const keys = join(dir, 'keys')
+    await writeFile(keys, `${'c1'.repeat(31)}d2\n`, { mode: 0o600 })
+    const encryption = `[blob_store.fs.encryption]\nkeys = { file = "${keys}" }\n`
+    await writeFile(old, `${await readFile(old, 'utf8')}${encryption}`)
+    const server = await startServer({ base: await readFile(old, 'utf8') })
+    await pushImage(server.url, 'team/app', 'v1', image)
+    await server.stop()
+    for (const more of [['--dry-run'], []]) {
+      const args = ['-c', old, 'migrate', '--to-config', next, ...more]
+      const { code, out, err } = await runCommand(args, dir)
+      assert.equal(code, 1, out)
+      assert.match(out + err, /encrypted with the key .*, which is not configured/)
+    }
+    await assert.rejects(readdir(join(dir, 'records-next')), 'nothing is made there')
+    await writeFile(next, `${await readFile(next, 'utf8')}${encryption}`)
+    const { code, out, err } = await runCommand(['-c', old, 'migrate', '--to-config', next], dir)
+    assert.equal(code, 0, out + err)
+    const moved = await startServer({ base: await readFile(next, 'utf8') })
+    try {
+      await assertServesImage(moved.url, 'team/app', 'v1', image)
+    } finally {
+      await moved.stop()
+    }
   }))

@@ -18,8 +18,9 @@ import {
 } from '../keys.ts'
 import { modeProblem } from '../mode.ts'
 import { fileCall, systemCode } from './file-call.ts'
-import { sealedSizeNow } from './sealed-files.ts'
+import type { FileForm } from './file-form.ts'
 
+type FileSight = Extract<BlobSight, { kind: 'file' }>
 type OnStranger = (stranger: Stranger) => void
 
 interface Folder extends BlobFolder {
@@ -30,21 +31,19 @@ interface Folder extends BlobFolder {
 export class FsBlobAudit implements BlobAudit {
   readonly folders: readonly Folder[]
   readonly #root: string
-  readonly #mayBeSealed: boolean
+  readonly #form: FileForm
 
-  /** `mayBeSealed`: some files may be encrypted, whose size is that of their blob. */
-  constructor(root: string, mayBeSealed = false) {
+  /** `form`: tells the size of the blob in a file. */
+  constructor(root: string, form: FileForm) {
     this.#root = root
-    this.#mayBeSealed = mayBeSealed
+    this.#form = form
     this.folders = digestAlgorithms.flatMap((algorithm) => prefixNames().map(folderOf(algorithm)))
   }
 
   async look(digest: Digest): Promise<BlobSight> {
     const path = join(this.#root, dataKey(digest))
     const sight = await sightOf(path)
-    if (sight.kind === 'file' && this.#mayBeSealed) {
-      return sealedSight(path, sight)
-    }
+    if (sight.kind === 'file') return this.#sized(path, sight, digest)
     if (sight.kind !== 'absent') return sight
     // These folders are there from the start, so without one the disk is away rather than the blob.
     const folder = await sightOf(join(this.#root, prefixKey(digest)))
@@ -82,6 +81,15 @@ export class FsBlobAudit implements BlobAudit {
     await this.#listUnknown(blobsKey, algorithms, onStranger)
     for (const algorithm of digestAlgorithms) {
       await this.#listUnknown(algorithmKey(algorithm), prefixes, onStranger)
+    }
+  }
+
+  async #sized(path: string, sight: FileSight, digest: Digest): Promise<BlobSight> {
+    try {
+      const size = await this.#form.sizeOf(path, sight.size, digest)
+      return size === undefined ? { kind: 'absent' } : { ...sight, size }
+    } catch (error) {
+      return { kind: 'unreadable', reason: error instanceof Error ? error.message : String(error) }
     }
   }
 
@@ -125,16 +133,6 @@ export class FsBlobAudit implements BlobAudit {
       else onStranger({ kind: 'unreadable-file', place, reason: code })
       return undefined
     }
-  }
-}
-
-/** With the size of what was encrypted, where it is. */
-function sealedSight(path: string, sight: Extract<BlobSight, { kind: 'file' }>): BlobSight {
-  try {
-    const size = sealedSizeNow(path, sight.size)
-    return size === undefined ? { kind: 'absent' } : { ...sight, size }
-  } catch (error) {
-    return { kind: 'unreadable', reason: error instanceof Error ? error.message : String(error) }
   }
 }
 

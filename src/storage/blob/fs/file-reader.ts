@@ -1,24 +1,38 @@
 // One open file as a BlobReader.
 
 import { close, constants, fstat, fstatSync, open, read, readSync, type Stats } from 'node:fs'
-import { headerBytes, isSealed } from '../../../sealing/layout.ts'
+import type { Digest } from '../../../oci/digest.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobFate, BlobReader } from '../contract.ts'
 import { isErasing } from './erase.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
-import { openSealed, type SealedReading } from './sealed-reader.ts'
+import type { FileForm, OpenFile } from './file-form.ts'
 import { isSetAside } from './set-aside.ts'
 
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW
 
 /**
- * Undefined where there is no such file. With `sealing` one that is encrypted is read as what it was.
+ * The blob in a file, or what is staged there; undefined where there is no such file.
  * Errors: StorageError 'unavailable', also where its key is not known; 'corrupt'.
  */
 export async function openReader(
   path: string,
-  sealing?: SealedReading,
+  form: FileForm,
+  digest?: Digest,
 ): Promise<BlobReader | undefined> {
+  const opened = await openRaw(path, digest)
+  if (opened === undefined) return undefined
+  try {
+    const reader = form.read(opened)
+    return reader instanceof Promise ? await reader : reader
+  } catch (error) {
+    opened.file.close()
+    throw storageError(`look at ${path}`, error)
+  }
+}
+
+/** A file as it lies there; undefined where there is none. Errors: StorageError 'unavailable', 'corrupt'. */
+export async function openRaw(path: string, digest?: Digest): Promise<OpenFile | undefined> {
   let fd: number
   try {
     fd = await fileCall<number>((settle) => open(path, flags, settle))
@@ -29,22 +43,11 @@ export async function openReader(
   try {
     const stats = await fileCall<Stats>((settle) => fstat(fd, settle))
     if (!stats.isFile()) throw new StorageError('corrupt', `${path} is not a file`)
-    const reader = new FileReader(path, fd, stats.size)
-    return sealing === undefined ? reader : await unsealed(reader, path, sealing)
+    return { file: new FileReader(path, fd, stats.size), path, stats, digest }
   } catch (error) {
     closeQuietly(fd)
     throw storageError(`look at ${path}`, error)
   }
-}
-
-async function unsealed(
-  file: FileReader,
-  path: string,
-  sealing: SealedReading,
-): Promise<BlobReader> {
-  const header = Buffer.alloc(headerBytes)
-  await file.read(0, header)
-  return isSealed(header) ? openSealed(file, header, path, sealing) : file
 }
 
 class FileReader implements BlobReader {

@@ -1,7 +1,8 @@
 // Which keys some blob of a store may need: asked before a start, so that none reads what it cannot understand.
+// A directory with an empty file for each id, so that processes add and retire without reading what others write.
 
-import { randomUUID } from 'node:crypto'
-import { open, readFile, rename, unlink } from 'node:fs/promises'
+import { mkdirSync, statSync } from 'node:fs'
+import { open, readdir, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { findKey, type SealingKeys } from '../../../sealing/keys.ts'
 import { StorageError } from '../../error.ts'
@@ -9,22 +10,36 @@ import { encryptionKeysKey } from '../keys.ts'
 import { syncDirectory } from './directory-sync.ts'
 import { storageError, systemCode } from './file-call.ts'
 
-const shape = /^[0-9a-f]{16}$/
+// With a name behind it: a run that rewraps wants to retire it, and it is needed until then.
+const shape = /^([0-9a-f]{16})(?:\.([0-9a-f]{8}))?$/
+
+interface Entry {
+  readonly id: string
+  /** Of the run that wants to retire it. */
+  readonly run: string | undefined
+  readonly path: string
+}
+
+async function readEntries(root: string): Promise<readonly Entry[]> {
+  const path = join(root, encryptionKeysKey)
+  let names: readonly string[]
+  try {
+    names = await readdir(path)
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === 'ENOENT') return []
+    if (code === 'ENOTDIR') throw new StorageError('corrupt', `${path} is not a directory`)
+    throw storageError(`read ${path}`, error)
+  }
+  return names.flatMap((name) => {
+    const [, id, run] = shape.exec(name) ?? []
+    return id === undefined ? [] : [{ id, run, path: join(path, name) }]
+  })
+}
 
 /** Ids of keys; none where nothing was ever encrypted. Errors: StorageError 'unavailable', 'corrupt'. */
 export async function readKeyList(root: string): Promise<readonly string[]> {
-  const path = join(root, encryptionKeysKey)
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return []
-    throw storageError(`read ${path}`, error)
-  }
-  const ids = text.split('\n').filter((line) => line !== '')
-  const isGood = ids.length > 0 && ids.every((id) => shape.test(id))
-  if (!isGood) throw new StorageError('corrupt', `${path} holds no ids of keys`)
-  return ids
+  return [...new Set((await readEntries(root)).map(({ id }) => id))].sort()
 }
 
 /** What keeps a store from being opened with these keys, for the operator. Errors: as `readKeyList`. */
@@ -52,26 +67,74 @@ export async function requireKeys(root: string, keys: SealingKeys | undefined): 
 
 /** Durable, before anything is encrypted with the active key. Errors: StorageError. */
 export async function noteKey(root: string, { active }: SealingKeys): Promise<void> {
-  const ids = await readKeyList(root)
-  if (!ids.includes(active.id)) await writeKeyList(root, [...ids, active.id])
+  if (!isNotedNow(root, active.id)) await noteId(root, active.id)
 }
 
-/** Whole or as it was. Errors: StorageError. */
-export async function writeKeyList(root: string, ids: readonly string[]): Promise<void> {
-  const path = join(root, encryptionKeysKey)
-  const temporary = `${path}.${randomUUID()}`
+/**
+ * What was published a moment ago needs these keys: list them again where a run has marked them meanwhile, or retired
+ * them. Durable. A run lists the blobs after it has marked: so it sees what was published, or this sees the mark.
+ * Errors: StorageError.
+ */
+export async function keepNoted(root: string, ids: readonly string[]): Promise<void> {
+  // At once: it is asked for each push, and takes a microsecond.
+  for (const id of ids) if (!isNotedNow(root, id)) await noteId(root, id)
+}
+
+function isNotedNow(root: string, id: string): boolean {
+  const path = join(root, encryptionKeysKey, id)
   try {
-    const file = await open(temporary, 'wx', 0o600)
-    try {
-      await file.writeFile(`${ids.join('\n')}\n`)
-      await file.datasync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-    await syncDirectory(dirname(path))
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
   } catch (error) {
-    await unlink(temporary).catch(() => undefined)
-    throw storageError(`write ${path}`, error)
+    throw storageError(`look for ${path}`, error)
   }
+}
+
+async function noteId(root: string, id: string): Promise<void> {
+  const directory = join(root, encryptionKeysKey)
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    const file = await open(join(directory, id), 'a', 0o600)
+    await file.close()
+    await syncDirectory(directory)
+    await syncDirectory(dirname(directory))
+  } catch (error) {
+    throw storageError(`write to ${directory}`, error)
+  }
+}
+
+/**
+ * Mark every id but one for `run`, eight hex digits, before it looks at the first file; whoever uses a key that is
+ * marked lists it again. Errors: StorageError.
+ */
+export async function markOthers(root: string, active: string, run: string): Promise<void> {
+  const directory = join(root, encryptionKeysKey)
+  try {
+    for (const { id, path } of await readEntries(root)) {
+      if (id === active) continue
+      // Another run may be at it, too.
+      const marked = join(directory, `${id}.${run}`)
+      await rename(path, marked).catch(unlessGone)
+    }
+    await syncDirectory(directory)
+  } catch (error) {
+    throw storageError(`write to ${directory}`, error)
+  }
+}
+
+/** What `run` has marked goes; it has seen every file. Answers which ids are still needed. Errors: StorageError. */
+export async function retireMarked(root: string, run: string): Promise<readonly string[]> {
+  const directory = join(root, encryptionKeysKey)
+  try {
+    for (const entry of await readEntries(root)) {
+      if (entry.run === run) await unlink(entry.path).catch(unlessGone)
+    }
+    await syncDirectory(directory)
+  } catch (error) {
+    throw storageError(`write to ${directory}`, error)
+  }
+  return readKeyList(root)
+}
+
+function unlessGone(error: unknown): void {
+  if (systemCode(error) !== 'ENOENT') throw error
 }

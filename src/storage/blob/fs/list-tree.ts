@@ -19,11 +19,11 @@ export async function* listUploads(path: string): AsyncGenerator<UploadId> {
 /** `sizeOf` answers undefined where a path is absent. Errors: as `sizeOf`; StorageError 'unavailable'. */
 export async function* listBlobs(
   root: string,
-  sizeOf: (path: string) => Promise<number | undefined>,
+  sizeOf: (path: string, digest: Digest) => Promise<number | undefined>,
 ): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
   for (const algorithm of digestAlgorithms) {
     for await (const digest of listDigests(root, algorithm)) {
-      const size = await sizeOf(join(root, dataKey(digest)))
+      const size = await sizeOf(join(root, dataKey(digest)), digest)
       if (size !== undefined) yield { digest, size }
     }
   }

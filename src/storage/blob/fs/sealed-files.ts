@@ -8,11 +8,9 @@ import { SealingFault } from '../../../sealing/fault.ts'
 import { openKey, readSeal, rewrap, wrapIdAt, writeSeal } from '../../../sealing/header.ts'
 import type { SealingKeys, SealingTerms } from '../../../sealing/keys.ts'
 import {
-  blobLength,
   fileLength,
   headerBytes,
   isSealed,
-  magic,
   sealPositions,
   wrapBytes,
   wrapPositions,
@@ -21,20 +19,11 @@ import { StorageError } from '../../error.ts'
 import type { BlobSealing, Rewrapped } from '../contract.ts'
 import { dataKey, uploadKey } from '../keys.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
-import { writeKeyList } from './key-list.ts'
+import { readHeader } from './header-file.ts'
+import { keepNoted, markOthers, retireMarked } from './key-list.ts'
 import { RecentParts, type SealedReading } from './sealed-reader.ts'
 
 const { O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
-
-/** Of the blob in a file of `size` bytes, encrypted or not; undefined where it is gone. Errors: StorageError. */
-export function sealedSizeNow(path: string, size: number): number | undefined {
-  if (size < headerBytes) return size
-  return withFile(path, O_RDONLY, (fd) => {
-    const beginning = Buffer.alloc(magic.length)
-    readSync(fd, beginning, 0, beginning.length, 0)
-    return isSealed(beginning) ? blobLength(size) : size
-  })
-}
 
 export class FsSealing implements BlobSealing {
   readonly #root: string
@@ -65,15 +54,19 @@ export class FsSealing implements BlobSealing {
 
   /**
    * Staged bytes of this size are about to get the name of the digest: their file says so, durably.
+   * Answers the ids of the keys that it may need, none where it is not encrypted.
    * Errors: StorageError; 'conflict' where they are those of another blob already.
    */
-  async requireSeal(upload: UploadId, digest: Digest, size: number): Promise<void> {
+  async requireSeal(upload: UploadId, digest: Digest, size: number): Promise<readonly string[]> {
     const path = join(this.#root, uploadKey(upload))
     // What is not encrypted may be for reading only.
-    const header = withFile(path, O_RDONLY, headerOf)
-    const fd = header && openThere(path, O_RDWR)
-    if (header === undefined || fd === undefined) return
+    if (withFile(path, O_RDONLY, headerOf) === undefined) return []
+    const fd = openThere(path, O_RDWR)
+    if (fd === undefined) return []
     try {
+      // Of the file that is written to, whatever was there a moment before.
+      const header = headerOf(fd)
+      if (header === undefined) return []
       const stats = fstatSync(fd)
       // A kill at the border of two segments leaves more than was committed, or less: never a blob.
       if (stats.size !== fileLength(size)) {
@@ -87,12 +80,13 @@ export class FsSealing implements BlobSealing {
       const algorithm = digestAlgorithm(digest)
       const seal = readSeal(header, key, algorithm)
       const hex = digestHex(digest)
-      if (seal?.hex === hex && seal.length === size) return
+      if (seal?.hex === hex && seal.length === size) return wrapIdsOf(header)
       if (seal !== undefined && stats.nlink > 1) {
         throw new StorageError('conflict', 'the staged bytes are those of another blob')
       }
       writeAt(fd, writeSeal(key, { algorithm, hex, length: size }), sealPositions[algorithm])
       await synced(fd)
+      return wrapIdsOf(header)
     } catch (error) {
       throw fault(path, error)
     } finally {
@@ -108,18 +102,25 @@ export class FsSealing implements BlobSealing {
     return this.#rewrapFile(join(this.#root, uploadKey(upload)))
   }
 
-  retireOthers(): Promise<void> {
-    return writeKeyList(this.#root, [this.#keys.active.id])
+  /** Published, but not yet acknowledged. Errors: StorageError. */
+  keepNoted(ids: readonly string[]): Promise<void> {
+    return keepNoted(this.#root, ids)
   }
 
-  async isSealed(digest: Digest): Promise<boolean | undefined> {
-    return withFile(join(this.#root, dataKey(digest)), O_RDONLY, (fd) => headerOf(fd) !== undefined)
+  beginRetiring(run: string): Promise<void> {
+    return markOthers(this.#root, this.#keys.active.id, run)
+  }
+
+  endRetiring(run: string): Promise<readonly string[]> {
+    return retireMarked(this.#root, run)
   }
 
   // The wrap that is in use is not touched before the other one is on the disk, in a block of its own.
   async #rewrapFile(path: string): Promise<Rewrapped> {
-    const found = withFile(path, O_RDONLY, (fd) => headerOf(fd) ?? 'plain')
-    if (found === undefined || found === 'plain') return found ?? 'absent'
+    // By a thread: it may lie on the disk alone. From then on it is in memory.
+    const found = await readHeader(path)
+    if (found === undefined) return 'absent'
+    if (!isSealed(found)) return 'plain'
     const fd = openThere(path, O_RDWR)
     if (fd === undefined) return 'absent'
     try {
@@ -145,7 +146,10 @@ export class FsSealing implements BlobSealing {
 /** Ids of the keys that its wraps name; undefined where it is not encrypted, or gone. */
 export function wrapIdsNow(path: string): readonly string[] | undefined {
   const header = withFile(path, O_RDONLY, headerOf)
-  if (header === undefined) return undefined
+  return header && wrapIdsOf(header)
+}
+
+function wrapIdsOf(header: Buffer): readonly string[] {
   return ([0, 1] as const).flatMap((slot) => wrapIdAt(header, slot) ?? [])
 }
 

@@ -24,7 +24,7 @@ export type RawFile = BlobReader & Required<Pick<BlobReader, 'readNow' | 'fateNo
 export interface SealedReading {
   readonly terms: SealingTerms
   readonly parts: RecentParts
-  /** It is not what was written. */
+  /** One of its segments is not what was written. */
   readonly onForged: () => void
 }
 
@@ -39,10 +39,11 @@ export function openSealed(
   try {
     const { key } = openKey(header, keys)
     const size =
-      digest === undefined ? blobLength(file.size) : sizeOfBlob(header, key, digest, file.size)
+      digest === undefined
+        ? Math.floor(blobLength(file.size))
+        : sizeOfBlob(header, key, digest, file.size)
     return new SealedReader(file, { key, size, path, parts, onForged })
   } catch (error) {
-    if (error instanceof SealingFault && error.kind === 'forged') onForged()
     throw explained(path, error)
   }
 }

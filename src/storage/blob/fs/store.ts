@@ -17,7 +17,7 @@ import {
 import { join, resolve } from 'node:path'
 import type { Digest } from '../../../oci/digest.ts'
 import type { UploadId } from '../../../oci/upload-id.ts'
-import type { SealingKeys, SealingTerms } from '../../../sealing/keys.ts'
+import type { SealingKeys } from '../../../sealing/keys.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobAudit, BlobMark } from '../audit.ts'
 import type { BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
@@ -34,11 +34,15 @@ import { FsBlobAudit } from './audit.ts'
 import { DirectorySync } from './directory-sync.ts'
 import { eraseAll } from './erase.ts'
 import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
-import { openReader } from './file-reader.ts'
+import type { FileForm } from './file-form.ts'
+import { openRaw, openReader } from './file-reader.ts'
+import { requireOwnTree } from './foreign-tree.ts'
 import { noteKey, requireKeys } from './key-list.ts'
+import { KeylessForm } from './keyless-form.ts'
 import { listBlobs, listUploads } from './list-tree.ts'
 import { mkdirOne, prepareTree } from './prepare-tree.ts'
-import { FsSealing, sealedSizeNow } from './sealed-files.ts'
+import { FsSealing } from './sealed-files.ts'
+import { SealedForm } from './sealed-form.ts'
 import { markSetAside, setAside } from './set-aside.ts'
 
 export interface FsBlobStoreOptions {
@@ -55,12 +59,13 @@ export interface FsBlobStoreOptions {
 /**
  * Open or make the store under `rootDir`.
  * Errors: StorageError 'unavailable' where the file system has no hard links or cannot be written; Error for the
- * operator where a key is missing.
+ * operator where a key is missing, or where what is encrypted would be another registry's, too.
  */
 export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<BlobStore> {
   const rootDir = resolve(options.rootDir)
   // Before anything is made there.
   await requireKeys(rootDir, options.keys)
+  if (options.keys !== undefined) await requireOwnTree(rootDir)
   await prepareTree(rootDir, options.durability === 'fsync')
   if (options.keys !== undefined) await noteKey(rootDir, options.keys)
   return new FsBlobStore({ ...options, rootDir })
@@ -73,26 +78,31 @@ class FsBlobStore implements BlobStore {
   readonly audit: BlobAudit
   readonly sealing?: FsSealing
   readonly #root: string
+  readonly #form: FileForm
   readonly #isDurable: boolean
   readonly #directories = new DirectorySync()
 
   constructor({ rootDir, durability, keys, onForged }: FsBlobStoreOptions) {
-    if (keys !== undefined) this.sealing = new FsSealing(rootDir, keys, onForged)
-    this.audit = new FsBlobAudit(rootDir, keys !== undefined)
+    if (keys === undefined) this.#form = new KeylessForm(rootDir)
+    else {
+      this.sealing = new FsSealing(rootDir, keys, onForged)
+      this.#form = new SealedForm(rootDir, keys, this.sealing, openRaw)
+    }
+    this.audit = new FsBlobAudit(rootDir, this.#form)
     this.#root = rootDir
     this.#isDurable = durability === 'fsync'
   }
 
   open(digest: Digest): Promise<BlobReader | undefined> {
-    return openReader(this.#path(dataKey(digest)), this.sealing?.reading(digest))
+    return openReader(this.#path(dataKey(digest)), this.#form, digest)
   }
 
   size(digest: Digest): Promise<number | undefined> {
-    return this.#sizeOf(this.#path(dataKey(digest)))
+    return this.#sizeOf(this.#path(dataKey(digest)), digest)
   }
 
   staging(upload: UploadId): StagingTarget {
-    return this.#target(uploadKey(upload), this.sealing?.terms())
+    return this.#target(uploadKey(upload), this.#form.terms())
   }
 
   // At once: its inode is in memory, since it was written a moment before, and a thread of libuv would
@@ -100,11 +110,11 @@ class FsBlobStore implements BlobStore {
   async stagedSize(upload: UploadId): Promise<number | undefined> {
     const path = this.#path(uploadKey(upload))
     const size = sizeNow(path)
-    return this.sealing === undefined || size === undefined ? size : sealedSizeNow(path, size)
+    return size === undefined ? undefined : this.#form.stagedSizeNow(path, size)
   }
 
   openStaged(upload: UploadId): Promise<BlobReader | undefined> {
-    return openReader(this.#path(uploadKey(upload)), this.sealing?.reading())
+    return openReader(this.#path(uploadKey(upload)), this.#form)
   }
 
   async publish(
@@ -113,13 +123,14 @@ class FsBlobStore implements BlobStore {
     size: number,
     { replace }: { readonly replace: boolean } = { replace: false },
   ): Promise<void> {
-    await this.sealing?.requireSeal(upload, digest, size)
+    const keyIds = (await this.sealing?.requireSeal(upload, digest, size)) ?? []
     if (replace) await this.#replace(upload, digest, size)
     for (let attempt = 1; !(await this.#tryPublish(upload, digest, size)); attempt++) {
       if (attempt === linkAttemptsMax) {
         throw new StorageError('unavailable', `publish ${digest}: it is removed again and again`)
       }
     }
+    if (keyIds.length > 0) await this.sealing?.keepNoted(keyIds)
   }
 
   async discard(upload: UploadId): Promise<void> {
@@ -184,7 +195,7 @@ class FsBlobStore implements BlobStore {
   }
 
   readingTarget(digest: Digest): StagingTarget {
-    return this.#target(dataKey(digest), this.sealing?.terms(digest))
+    return this.#target(dataKey(digest), this.#form.terms(digest))
   }
 
   async quarantine(digest: Digest, seen?: BlobMark): Promise<string | undefined> {
@@ -205,7 +216,7 @@ class FsBlobStore implements BlobStore {
   }
 
   list(): AsyncIterable<{ readonly digest: Digest; readonly size: number }> {
-    return listBlobs(this.#root, (path) => this.#sizeOf(path))
+    return listBlobs(this.#root, (path, digest) => this.#sizeOf(path, digest))
   }
 
   async probe(): Promise<void> {
@@ -228,14 +239,13 @@ class FsBlobStore implements BlobStore {
     return this.#directories.idle()
   }
 
-  async #sizeOf(path: string): Promise<number | undefined> {
+  async #sizeOf(path: string, digest: Digest): Promise<number | undefined> {
     const size = await sizeOf(path)
-    return this.sealing === undefined || size === undefined ? size : sealedSizeNow(path, size)
+    return size === undefined ? undefined : this.#form.sizeOf(path, size, digest)
   }
 
-  #target(key: string, sealing: SealingTerms | undefined): StagingTarget {
-    const place = { kind: 'fs', path: this.#path(key) } as const
-    return sealing === undefined ? place : { ...place, sealing }
+  #target(key: string, terms: ReturnType<FileForm['terms']>): StagingTarget {
+    return { kind: 'fs', path: this.#path(key), ...terms }
   }
 
   #path(key: string): string {
