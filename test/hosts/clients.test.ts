@@ -1,5 +1,5 @@
 // Goal: clients as they are push to several hosts and pull from them, whichever host their next request comes to.
-// Method: skopeo, podman, and a client that sends an image's blobs in chunks, by way of a balancer without affinity;
+// Method: skopeo, podman, docker, and a client that sends an image's blobs in chunks, by way of a balancer without affinity;
 // every byte is compared, on each host.
 
 import assert from 'node:assert/strict'
@@ -7,7 +7,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { blobPath, digestsOf, layoutArchive, makeImage } from '../support/images.ts'
+import { startDockerd } from '../support/engines.ts'
+import { blobPath, digestsOf, dockerArchive, layoutArchive, makeImage } from '../support/images.ts'
 import { assertStatus, locationOf, RegistryClient } from '../support/registry-client.ts'
 import { run } from '../support/run.ts'
 import { containersEnv } from '../support/scene.ts'
@@ -80,6 +81,37 @@ describe('behind a balancer without affinity', {
       [`sha256:${found.Id}`, found.RootFS.Layers],
       [image.config.digest, image.diffIds],
     )
+  })
+
+  test('docker pushes an image and pulls it back', needsRootAnd('docker', 'dockerd'), async (t) => {
+    const place = join(dir, 'docker')
+    const made = { ...options, seed: 'hosts docker' }
+    const image = await makeImage(join(place, 'image'), made)
+    const reference = `${host}/clients/docker:v1`
+    // Ends before its directory goes.
+    const engine = await startDockerd({ dir: place, onEnd: (end) => t.after(end) })
+    const settings = { DOCKER_HOST: engine, DOCKER_CONFIG: join(place, 'config') }
+    const docker = (...args: readonly string[]): Promise<string> =>
+      run('docker', args, { env: { ...process.env, ...settings } })
+    const archive = join(place, 'load.tar')
+    await writeFile(archive, await dockerArchive(image, made, reference))
+    await docker('load', '-i', archive)
+    await docker('push', reference)
+    for (const { url } of site.nodes) {
+      const { manifest } = await assertServesWhole(url, 'clients/docker', 'v1')
+      assert.equal(manifest.config.digest, image.config.digest)
+    }
+    await docker('rmi', reference)
+    assert.equal(await docker('images', '-aq'), '')
+    await docker('pull', reference)
+    const found = await docker(
+      'image',
+      'inspect',
+      '--format',
+      '{{.Id}} {{json .RootFS.Layers}}',
+      reference,
+    )
+    assert.equal(found, `${image.config.digest} ${JSON.stringify(image.diffIds)}`)
   })
 
   test('each chunk of a client comes to another host', async () => {
