@@ -1,15 +1,15 @@
 // Files of a store with keys: encrypted, or as they are from before. One that begins like an encrypted file without being
 // one was pushed so.
 
-import type { Stats } from 'node:fs'
+import { closeSync, constants, openSync, readSync, type Stats } from 'node:fs'
 import { type Digest, digestAlgorithm, digestHex } from '../../../oci/digest.ts'
 import { SealingFault } from '../../../sealing/fault.ts'
 import { openKey, readSeal, wrapIdAt } from '../../../sealing/header.ts'
 import { findKey, type SealingKeys } from '../../../sealing/keys.ts'
-import { blobLength, headerBytes, isSealed, magic } from '../../../sealing/layout.ts'
+import { blobLength, headerBytes, isSealed } from '../../../sealing/layout.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobReader } from '../contract.ts'
-import { beginningNow } from './beginning.ts'
+import { storageError, systemCode } from './file-call.ts'
 import type { FileForm, OpenFile } from './file-form.ts'
 import { readKeyList } from './key-list.ts'
 import { PlainVerdicts } from './plain-verdicts.ts'
@@ -53,7 +53,7 @@ export class SealedForm implements FileForm {
   }
 
   async sizeOf(path: string, size: number, digest: Digest): Promise<number | undefined> {
-    const header = beginningNow(path, headerBytes)
+    const header = headerNow(path)
     if (header === undefined) return undefined
     if (!isSealed(header)) return size
     if (this.#isOf(header, digest)) return Math.ceil(blobLength(size))
@@ -68,8 +68,8 @@ export class SealedForm implements FileForm {
   }
 
   stagedSizeNow(path: string, size: number): number | undefined {
-    const beginning = beginningNow(path, magic.length)
-    return beginning && (isSealed(beginning) ? blobLength(size) : size)
+    const header = headerNow(path)
+    return header && (isSealed(header) ? blobLength(size) : size)
   }
 
   /** One of a key that is needed and not there is left for whoever has it. */
@@ -91,6 +91,23 @@ export class SealedForm implements FileForm {
       if (!(error instanceof SealingFault)) throw error
       return false
     }
+  }
+}
+
+/** Zeros where the file ends before; undefined where it is gone. */
+function headerNow(path: string): Buffer | undefined {
+  const header = Buffer.alloc(headerBytes)
+  try {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    try {
+      readSync(fd, header, 0, headerBytes, 0)
+    } finally {
+      closeSync(fd)
+    }
+    return header
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw storageError(`read ${path}`, error)
   }
 }
 
