@@ -146,7 +146,10 @@ export interface BlobStore {
    */
   staging(upload: UploadId, fence?: number): StagingTarget
 
-  /** Size in bytes of what is staged; undefined where nothing is. `fence`: as for `staging`. */
+  /**
+   * Size in bytes of what is staged; undefined where nothing is. Not a whole number where it cannot be the end of any bytes,
+   * as after a kill. `fence`: as for `staging`.
+   */
   stagedSize(upload: UploadId, fence?: number): Promise<number | undefined>
 
   /** Open what is staged, to hash it again; undefined where nothing is. */

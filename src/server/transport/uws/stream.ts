@@ -123,6 +123,8 @@ export class Stream implements Moving {
   }
 
   run(): void {
+    // The socket may have had room before a turn that was put off: that read goes on with it.
+    if (this.#waiting) return
     let turn = 0
     try {
       // A turn put off and a writable socket may both come here, the second behind the last byte.
@@ -212,6 +214,9 @@ export class Stream implements Moving {
       this.#position = res.getWriteOffset()
       this.#block()
       return false
+    }
+    if (chunk.length === 0) {
+      throw new Error(`a reply of ${this.#source.length} bytes does not end at ${this.#position}`)
     }
     this.#position += chunk.length
     this.#readBytes = Math.min(scratchBytes, 2 * this.#readBytes)
