@@ -95,7 +95,7 @@ export class FsSealing implements BlobSealing {
   }
 
   rewrap(digest: Digest): Promise<Rewrapped> {
-    return this.#rewrapFile(join(this.#root, dataKey(digest)))
+    return this.#rewrapFile(join(this.#root, dataKey(digest)), digest)
   }
 
   rewrapStaged(upload: UploadId): Promise<Rewrapped> {
@@ -115,8 +115,13 @@ export class FsSealing implements BlobSealing {
     return retireMarked(this.#root, run)
   }
 
+  #isOf(header: Uint8Array, digest: Digest): boolean {
+    const { key } = openKey(header, this.#keys)
+    return readSeal(header, key, digestAlgorithm(digest))?.hex === digestHex(digest)
+  }
+
   // The wrap that is in use is not touched before the other one is on the disk, in a block of its own.
-  async #rewrapFile(path: string): Promise<Rewrapped> {
+  async #rewrapFile(path: string, digest?: Digest): Promise<Rewrapped> {
     // By a thread: it may lie on the disk alone. From then on it is in memory.
     const found = await readHeader(path)
     if (found === undefined) return 'absent'
@@ -127,6 +132,8 @@ export class FsSealing implements BlobSealing {
       // Of the file that is written to, whatever was there a moment before.
       const header = headerOf(fd)
       if (header === undefined) return 'plain'
+      // Bytes of an encrypted file that were pushed as a blob: not one byte of them may change.
+      if (digest !== undefined && !this.#isOf(header, digest)) return 'plain'
       const wrap = rewrap(header, this.#keys, this.#keys.active)
       if (wrap === 'current') return 'current'
       const [from, to] = wrap.from === 0 ? ([0, 1] as const) : ([1, 0] as const)

@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { type Digest, digestOfBytes } from '../../../../src/oci/digest.ts'
 import { newUploadId } from '../../../../src/oci/upload-id.ts'
 import { createIngestPool } from '../../../../src/offload/ingest-pool.ts'
+import { parseKeys } from '../../../../src/sealing/keys.ts'
 import {
   fileLength,
   headerBytes,
@@ -102,6 +103,20 @@ test('blobs from before that look encrypted are served and scrubbed as what they
     }
     assert.deepEqual(forged, [])
     await store.close()
+    const next = parseKeys(`${'77'.repeat(31)}78`)
+    const rotated = await openFsBlobStore({
+      ...{ rootDir: scene.root, durability: 'fsync' },
+      keys: { active: next.active, others: [someKeys.active, ...someKeys.others] },
+    })
+    for (const [kind, digest] of digests) {
+      await rotated.sealing?.rewrap(digest).then(
+        (result) => assert.equal(result, 'plain', kind),
+        (error) => assert.ok(error instanceof StorageError, kind),
+      )
+      const now = await readFile(join(scene.root, dataKey(digest)))
+      assert.ok(kinds[kind]?.equals(now), `${kind}: a byte was changed`)
+    }
+    await rotated.close()
   } finally {
     await pool.close()
     await scene.close()
