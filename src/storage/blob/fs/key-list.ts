@@ -1,7 +1,7 @@
 // Which keys some blob of a store may need: asked before a start, so that none reads what it cannot understand.
 // A directory with an empty file for each id, so that processes add and retire without reading what others write.
 
-import { mkdirSync, statSync } from 'node:fs'
+import { lstatSync, mkdirSync, statSync } from 'node:fs'
 import { open, readdir, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { findKey, type SealingKeys } from '../../../sealing/keys.ts'
@@ -28,13 +28,24 @@ async function readEntries(root: string): Promise<readonly Entry[]> {
   } catch (error) {
     const code = systemCode(error)
     if (code === 'ENOENT') return []
-    if (code === 'ENOTDIR') throw new StorageError('corrupt', `${path} is not a directory`)
+    if (code === 'ENOTDIR' && isFileNow(path)) {
+      throw new StorageError('corrupt', `${path} is not a directory`)
+    }
     throw storageError(`read ${path}`, error)
   }
   return names.flatMap((name) => {
     const [, id, run] = shape.exec(name) ?? []
     return id === undefined ? [] : [{ id, run, path: join(path, name) }]
   })
+}
+
+// Else the root is one.
+function isFileNow(path: string): boolean {
+  try {
+    return lstatSync(path).isFile()
+  } catch {
+    return false
+  }
 }
 
 /** Ids of keys; none where nothing was ever encrypted. Errors: StorageError 'unavailable', 'corrupt'. */
