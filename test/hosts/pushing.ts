@@ -98,7 +98,7 @@ export class Pushing {
   async #appendSome(upload: Upload, way: Way): Promise<void> {
     const { dice } = this.#writing
     const cuts = 1 + dice.below(4)
-    for (let i = 0; i < cuts && upload.left > 1; i++) {
+    for (let i = 0; i < cuts && upload.left > 1 && !upload.isAstray; i++) {
       const rest = upload.left
       const count = dice.chance(0.2) ? rest : 2 + dice.below(rest - 1)
       const isBroken = way === 'broken off' && i === 0
@@ -109,11 +109,21 @@ export class Pushing {
   async #finish({ upload, blob }: Open): Promise<void> {
     const begunAt = performance.now()
     const write = blob.isHeld.begin(true)
-    await upload.finish()
+    await (await this.#foundAgain(upload, blob)).finish()
     write.done()
     blob.leasedAt(begunAt)
     // It may have been forgotten as absent meanwhile.
     this.#own.blobs.add(blob)
+  }
+
+  async #foundAgain(upload: Upload, blob: Blob): Promise<Upload> {
+    if (!upload.isAstray) return upload
+    await upload.cancel()
+    for (;;) {
+      const again = await this.#begin(blob)
+      if (again !== undefined) return again.upload
+      await this.#writing.caller.backOff()
+    }
   }
 
   #someLength(): number {

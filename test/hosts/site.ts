@@ -83,6 +83,11 @@ export class HostNode {
     assert.ok(this.#product > 1, `one child of ${pid}: ${children}`)
   }
 
+  /** Id of the product's own process. */
+  get product(): number {
+    return this.#product
+  }
+
   get adminSocket(): string {
     return join(this.#options.folder, `${this.name}.sock`)
   }

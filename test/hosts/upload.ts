@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict'
 import { type Answer, assertStatus, digestOf, locationOf } from '../support/registry-client.ts'
 import { bytesOf, type Content } from './holdings.ts'
-import { type Caller, recoveryMsMax } from './weather.ts'
+import { type Caller, recoveryMsMax, servedBy } from './weather.ts'
 
 export type Way = 'chunk' | 'stream' | 'broken off'
 
 const pieceBytes = 300_000
+const toldMax = 20
 
 export class Upload {
   readonly content: Content
@@ -24,6 +25,9 @@ export class Upload {
   #isDisturbed = false
   #heldUntil = 0
   #mayBeGone = false
+  #isAstray = false
+  /** What was asked and answered, for whoever reads of a failure. */
+  readonly #told: string[] = []
 
   private constructor(caller: Caller, repository: string, content: Content, location: string) {
     this.#caller = caller
@@ -48,6 +52,14 @@ export class Upload {
     return new Upload(caller, repository, content, location)
   }
 
+  /**
+   * A body without a range may still be on its way, and is put wherever the session stands when it comes: nobody can go on
+   * with it, and a client begins anew.
+   */
+  get isAstray(): boolean {
+    return this.#isAstray
+  }
+
   get left(): number {
     return this.#bytes.length - this.#committed
   }
@@ -68,9 +80,15 @@ export class Upload {
         ? client.patch(this.#location, pieces(bytes))
         : client.patch(this.#location, bytes, range),
     )
+    this.#tell(`${isStreamed ? 'stream' : 'chunk'} of ${range}`, begunAt, answer)
     if (answer?.status === 202) {
       assert.equal(answer.headers['range'], `0-${end - 1}`)
       this.#standsAt(end)
+      return
+    }
+    if (isStreamed && answer === undefined) {
+      this.#isAstray = true
+      this.#heldUntil = performance.now() + recoveryMsMax
       return
     }
     await this.#goOnAfter(answer, begunAt, `${way} of ${range}`)
@@ -88,6 +106,7 @@ export class Upload {
           ? client.finish(this.#location, this.digest)
           : client.finish(this.#location, this.digest, rest, range),
       )
+      this.#tell(`finish with ${range}`, begunAt, answer)
       if (answer?.status === 201) return
       if (answer === undefined) this.#mayBeGone = true
       if ((await this.#goOnAfter(answer, begunAt, 'finish an upload')) === 'gone') {
@@ -107,6 +126,12 @@ export class Upload {
     return answer?.status === 204
   }
 
+  #tell(what: string, begunAt: number, answer: Answer | undefined): void {
+    const times = `${Math.round(begunAt)} to ${Math.round(performance.now())} ms`
+    this.#told.push(`${what} from ${times}: ${answer?.status} by ${answer?.headers[servedBy]}`)
+    if (this.#told.length > toldMax) this.#told.shift()
+  }
+
   async #goOnAfter(
     answer: Answer | undefined,
     begunAt: number,
@@ -121,7 +146,7 @@ export class Upload {
       assert.ok(this.#mayBeGone, `${what}: the session is gone: ${answer.body}`)
     } else {
       // A body of which nobody had heard has arrived in between.
-      assertStatus(answer, 416, what)
+      assertStatus(answer, 416, `${what} (${this.#told.join('; ')})`)
       assert.ok(this.#isDisturbed, `${what}: the session has moved by itself`)
     }
     if (answer?.status !== 416) await this.#caller.backOff()
@@ -136,9 +161,11 @@ export class Upload {
 
   async #find(): Promise<'open' | 'gone'> {
     for (;;) {
+      const begunAt = performance.now()
       const answer = await this.#caller.ask('ask for an upload', (client) =>
         client.get(this.#location),
       )
+      this.#tell(`where (${answer?.headers['range'] ?? 'unknown'})`, begunAt, answer)
       if (answer === undefined) {
         await this.#caller.backOff()
         continue
