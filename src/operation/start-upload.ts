@@ -5,6 +5,7 @@ import { type Digest, type DigestAlgorithm, digestAlgorithm, digestOfBytes } fro
 import type { RepositoryName } from '../oci/name.ts'
 import { newUploadId } from '../oci/upload-id.ts'
 import type { Action } from '../route/action.ts'
+import { StorageError } from '../storage/error.ts'
 import type { MaybePromise, UploadRecord } from '../storage/metadata/contract.ts'
 import { requireRoom } from './blob-room.ts'
 import { requireDiskRoom } from './disk-room.ts'
@@ -54,10 +55,16 @@ export async function startUpload(
   } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
     await dropSession(record.id, registry)
-    throw error
+    throw asOwnFault(error)
   } finally {
     writer.end()
   }
+}
+
+/** Nobody else knows the session: where it is not ours any more, this server's lease has ended meanwhile. */
+function asOwnFault(error: unknown): unknown {
+  if (!(error instanceof StorageError && error.kind === 'conflict')) return error
+  return new StorageError('unavailable', `a push in one request: ${error.message}`, error)
 }
 
 // Some clients put the digest on the POST and the bytes in a PUT. Without a body, only the empty blob

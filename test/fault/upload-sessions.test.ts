@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { newUploadId, parseUploadId, type UploadId } from '../../src/oci/upload-id.ts'
 import { expireUploads } from '../../src/operation/expire-uploads.ts'
 import { UploadTable } from '../../src/operation/upload-table.ts'
+import { StorageError } from '../../src/storage/error.ts'
 import type { MetadataStore, UploadRecord } from '../../src/storage/metadata/contract.ts'
 import { FedBody } from '../offload/fed-body.ts'
 import { seededBytes } from '../support/images.ts'
@@ -131,6 +132,29 @@ for (const shared of [false, true]) {
     await registry.assertAtRest()
   })
 }
+
+test('a single POST whose server has lost its lease meanwhile is asked to come again', async (t) => {
+  let isLost = true
+  const registry = await open(t, {
+    wrap: (stores) => {
+      const metadata: typeof stores.metadata = Object.create(stores.metadata, {
+        linkBlob: {
+          value: (...args: Parameters<typeof stores.metadata.linkBlob>) => {
+            if (!isLost) return stores.metadata.linkBlob(...args)
+            throw new StorageError('conflict', 'the upload is not held by this owner any more')
+          },
+        },
+      })
+      return { ...stores, metadata }
+    },
+  })
+  const target = `${uploads}?digest=${digestOf(bytes)}`
+  // 409 would blame another request of the client's, and nobody else knows the session.
+  assertRefused(await registry.send('POST', target, { body: bytes }), 503, 'UNAVAILABLE')
+  await registry.assertAtRest()
+  isLost = false
+  assertStatus(await registry.send('POST', target, { body: bytes }), 201)
+})
 
 test('bytes whose session is gone are discarded, those of a live one stay', async (t) => {
   const registry = await open(t)
