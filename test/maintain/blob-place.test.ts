@@ -2,19 +2,17 @@
 // and damaged. Method: stores in directories, real threads that hash, and files changed by hand.
 
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { clearPlace } from '../../src/maintain/blob-place.ts'
 import { digestOfBytes } from '../../src/oci/digest.ts'
-import { newUploadId } from '../../src/oci/upload-id.ts'
 import { createIngestPool } from '../../src/offload/ingest-pool.ts'
 import { sealPositions, segmentBytes, slotPosition } from '../../src/sealing/layout.ts'
 import type { BlobStore } from '../../src/storage/blob/contract.ts'
 import { dataKey } from '../../src/storage/blob/keys.ts'
 import { StorageError } from '../../src/storage/error.ts'
-import { type FsScene, openFsScene, openSealedScene } from '../storage/blob/fs/scene.ts'
+import { openFsScene, openSealedScene, put } from '../storage/blob/fs/scene.ts'
 import { patternBytes } from '../support/pattern-source.ts'
 
 const slabBytes = 1 << 20
@@ -44,13 +42,6 @@ const damages = {
   'other bytes of the same size': (path: string) => writeFile(path, Buffer.alloc(blob.size, 1)),
 } as const
 
-async function put({ store, stage }: FsScene): Promise<void> {
-  const upload = newUploadId(randomUUID)
-  await stage(upload, bytes)
-  await store.publish(upload, blob.digest, blob.size)
-  await store.discard(upload)
-}
-
 for (const [form, open] of Object.entries(scenes)) {
   for (const [what, harm] of Object.entries(damages)) {
     test(`${form}: ${what} is put out of the way, and what is pushed in its place is right`, async () => {
@@ -58,12 +49,12 @@ for (const [form, open] of Object.entries(scenes)) {
       try {
         const { root, store } = scene
         assert.equal(await clearPlace(store, ingest, blob), 'absent')
-        await put(scene)
+        await put(scene, bytes)
         assert.equal(await clearPlace(store, ingest, blob), 'right')
         await harm(join(root, dataKey(blob.digest)))
         assert.equal(await clearPlace(store, ingest, blob), 'absent')
         assert.equal((await readdir(join(root, '_keelson/quarantine'))).length, 1)
-        await put(scene)
+        await put(scene, bytes)
         assert.equal(await clearPlace(store, ingest, blob), 'right')
       } finally {
         await scene.close()

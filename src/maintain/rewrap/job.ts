@@ -63,6 +63,8 @@ async function rewrapAll(context: JobContext): Promise<JobReport> {
     // In this order: what is published meanwhile was rewrapped as it was staged.
     await run.staged()
     await run.blobs(resumed?.folder ?? '')
+    // What was begun with another key meanwhile.
+    await run.staged({ isAgain: true })
   } catch (error) {
     if (!context.signal.aborted) throw error
     return run.report(false)
@@ -83,9 +85,10 @@ class RewrapRun {
     this.tally = tally ?? { rewrapped: 0, current: 0, plain: 0, failed: 0, named: [] }
   }
 
-  async staged(): Promise<void> {
+  async staged({ isAgain = false }: { readonly isAgain?: boolean } = {}): Promise<void> {
     for await (const upload of this.#context.blobs.listStaged()) {
-      await this.#take(`upload ${upload}`, () => this.#sealing.rewrapStaged(upload))
+      const rewrap = (): Promise<Rewrapped> => this.#sealing.rewrapStaged(upload)
+      await this.#take(`upload ${upload}`, rewrap, isAgain)
     }
   }
 
@@ -138,14 +141,15 @@ class RewrapRun {
     return this.#take(digest, () => this.#sealing.rewrap(digest))
   }
 
-  async #take(what: string, rewrap: () => Promise<Rewrapped>): Promise<void> {
+  async #take(what: string, rewrap: () => Promise<Rewrapped>, isAgain = false): Promise<void> {
     const { pace, progress, signal } = this.#context
     await pace({ items: 1, bytes: 0 })
     signal.throwIfAborted()
     const { tally } = this
     try {
       const result = await rewrap()
-      if (result !== 'absent') tally[result] += 1
+      const isCounted = isAgain && result !== 'rewrapped'
+      if (result !== 'absent' && !isCounted) tally[result] += 1
     } catch (error) {
       if (!(error instanceof StorageError) || error.kind === 'full') throw error
       this.#fail(what, error.message)

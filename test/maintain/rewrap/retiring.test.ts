@@ -6,13 +6,15 @@ import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { JobContext, JobReport } from '../../../src/maintain/job/contract.ts'
 import { createRewrapJob } from '../../../src/maintain/rewrap/job.ts'
-import { type Digest, digestOfBytes } from '../../../src/oci/digest.ts'
+import type { Digest } from '../../../src/oci/digest.ts'
 import { newUploadId } from '../../../src/oci/upload-id.ts'
 import { parseKeys } from '../../../src/sealing/keys.ts'
 import type { BlobStore } from '../../../src/storage/blob/contract.ts'
 import { readKeyList } from '../../../src/storage/blob/fs/key-list.ts'
+import { wrapIdsNow } from '../../../src/storage/blob/fs/sealed-files.ts'
 import { openFsBlobStore } from '../../../src/storage/blob/fs/store.ts'
-import { type FsScene, openSealedScene, someKeys } from '../../storage/blob/fs/scene.ts'
+import { openFreshSealed } from '../../../workers/sealed-file.ts'
+import { type FsScene, openSealedScene, put, someKeys } from '../../storage/blob/fs/scene.ts'
 
 const fresh = parseKeys(`${'77'.repeat(31)}78`)
 const oldId = someKeys.active.id
@@ -32,14 +34,8 @@ after(async () => {
 })
 
 /** With the old key. */
-async function push(): Promise<Digest> {
-  const upload = newUploadId(randomUUID)
-  const bytes = Buffer.from(`blob ${count++}`)
-  const digest = digestOfBytes('sha256', bytes)
-  await scene.stage(upload, bytes)
-  await scene.store.publish(upload, digest, bytes.length)
-  await scene.store.discard(upload)
-  return digest
+function push(): Promise<Digest> {
+  return put(scene, Buffer.from(`blob ${count++}`))
 }
 
 interface Cut {
@@ -48,7 +44,12 @@ interface Cut {
 }
 
 /** Ends itself after `filesMax` files. */
-async function run(name: string, filesMax: number, resumed?: unknown): Promise<Cut> {
+async function run(
+  name: string,
+  filesMax: number,
+  resumed?: unknown,
+  onFile: (count: number) => Promise<void> = async () => {},
+): Promise<Cut> {
   const stop = new AbortController()
   let files = 0
   let checkpoint = resumed
@@ -61,6 +62,7 @@ async function run(name: string, filesMax: number, resumed?: unknown): Promise<C
     pace: async () => {
       files += 1
       if (files > filesMax) stop.abort()
+      await onFile(files)
     },
     checkpoint: async (value) => {
       checkpoint = structuredClone(value)
@@ -110,6 +112,20 @@ test('another whole run retires it, and the new key reads all', async () => {
   } finally {
     await alone.close()
   }
+})
+
+test('an upload that was begun behind its back is rewrapped before it ends', async () => {
+  const upload = newUploadId(randomUUID)
+  const target = store.staging(upload)
+  assert.ok(target.kind === 'fs')
+  const { path } = target
+  const { report } = await run('behind', Number.POSITIVE_INFINITY, undefined, async (files) => {
+    // By a process that had asked for the list before the run marked the key.
+    if (files === 1) await (await openFreshSealed(path, someKeys)).close()
+  })
+  assert.ok(report.ok, report.summary.join('\n'))
+  assert.deepEqual(wrapIdsNow(path), [newId])
+  await store.discard(upload)
 })
 
 test('a run that was cut off retires nothing that a whole one could not', async () => {

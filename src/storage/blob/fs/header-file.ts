@@ -23,13 +23,16 @@ export async function readHeader(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** The same of a file that was written a moment ago: its pages are in memory. */
-export function readHeaderNow(path: string): Buffer | undefined {
-  const header = Buffer.alloc(headerBytes)
+/**
+ * The same at once, of its first `bytes`: for what was written a moment ago, whose pages are in memory, and where nearly
+ * nothing is asked for.
+ */
+export function readHeaderNow(path: string, bytes: number = headerBytes): Buffer | undefined {
+  const header = Buffer.alloc(bytes)
   try {
     const fd = openSync(path, flags)
     try {
-      readSync(fd, header, 0, headerBytes, 0)
+      readSync(fd, header, 0, bytes, 0)
     } finally {
       closeSync(fd)
     }

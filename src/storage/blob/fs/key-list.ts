@@ -1,8 +1,8 @@
 // Which keys some blob of a store may need: asked before a start, so that none reads what it cannot understand.
 // A directory with an empty file for each id, so that processes add and retire without reading what others write.
 
-import { lstatSync, mkdirSync, statSync } from 'node:fs'
-import { open, readdir, rename, unlink } from 'node:fs/promises'
+import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { readdir, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { findKey, type SealingKeys } from '../../../sealing/keys.ts'
 import { StorageError } from '../../error.ts'
@@ -76,19 +76,13 @@ export async function requireKeys(root: string, keys: SealingKeys | undefined): 
   if (problem !== undefined) throw new Error(problem)
 }
 
-/** Durable, before anything is encrypted with the active key. Errors: StorageError. */
-export async function noteKey(root: string, { active }: SealingKeys): Promise<void> {
-  if (!isNotedNow(root, active.id)) await noteId(root, active.id)
-}
-
 /**
- * What was published a moment ago needs these keys: list them again where a run has marked them meanwhile, or retired
- * them. Durable. A run lists the blobs after it has marked: so it sees what was published, or this sees the mark.
- * Errors: StorageError.
+ * These keys are needed: list those that are not, or that a run has marked or retired meanwhile. Durable. Called before
+ * anything is encrypted, and again once it is published: a run lists the blobs after it has marked, so that it sees what was
+ * published, or this sees the mark. Takes a microsecond for each key that is listed. Errors: StorageError.
  */
-export async function keepNoted(root: string, ids: readonly string[]): Promise<void> {
-  // At once: it is asked for each push, and takes a microsecond.
-  for (const id of ids) if (!isNotedNow(root, id)) await noteId(root, id)
+export function keepNotedNow(root: string, ids: readonly string[]): void {
+  for (const id of ids) if (!isNotedNow(root, id)) noteNow(root, id)
 }
 
 function isNotedNow(root: string, id: string): boolean {
@@ -100,14 +94,20 @@ function isNotedNow(root: string, id: string): boolean {
   }
 }
 
-async function noteId(root: string, id: string): Promise<void> {
+// Rare: at a start, and where a run has marked the key meanwhile.
+function noteNow(root: string, id: string): void {
   const directory = join(root, encryptionKeysKey)
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
-    const file = await open(join(directory, id), 'a', 0o600)
-    await file.close()
-    await syncDirectory(directory)
-    await syncDirectory(dirname(directory))
+    closeSync(openSync(join(directory, id), 'a', 0o600))
+    for (const path of [directory, dirname(directory)]) {
+      const fd = openSync(path, 'r')
+      try {
+        fsyncSync(fd)
+      } finally {
+        closeSync(fd)
+      }
+    }
   } catch (error) {
     throw storageError(`write to ${directory}`, error)
   }

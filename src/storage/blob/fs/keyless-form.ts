@@ -1,14 +1,15 @@
 // Files of a store without keys. Another process may have been given some meanwhile: what it encrypts is not taken for
 // what it looks like here.
 
-import { closeSync, constants, openSync, readSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isSealed, magic } from '../../../sealing/layout.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobReader } from '../contract.ts'
 import { encryptionKeysKey } from '../keys.ts'
-import { storageError, systemCode } from './file-call.ts'
+import { storageError } from './file-call.ts'
 import type { FileForm, OpenFile } from './file-form.ts'
+import { readHeaderNow } from './header-file.ts'
 
 export class KeylessForm implements FileForm {
   readonly #keyList: string
@@ -32,7 +33,7 @@ export class KeylessForm implements FileForm {
 
   stagedSizeNow(path: string, size: number): number | undefined {
     if (!this.#mayBeSealed() || size < magic.length) return size
-    const beginning = beginningNow(path)
+    const beginning = readHeaderNow(path, magic.length)
     if (beginning !== undefined && isSealed(beginning)) throw encrypted(path)
     return beginning && size
   }
@@ -56,23 +57,6 @@ async function plainAlone(file: OpenFile['file'], path: string): Promise<BlobRea
   await file.read(0, beginning)
   if (isSealed(beginning)) throw encrypted(path)
   return file
-}
-
-/** Undefined where it is gone. */
-function beginningNow(path: string): Buffer | undefined {
-  const beginning = Buffer.alloc(magic.length)
-  try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-    try {
-      readSync(fd, beginning, 0, beginning.length, 0)
-    } finally {
-      closeSync(fd)
-    }
-    return beginning
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined
-    throw storageError(`read ${path}`, error)
-  }
 }
 
 function encrypted(path: string): StorageError {

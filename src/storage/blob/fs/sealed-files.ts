@@ -6,7 +6,7 @@ import { type Digest, digestAlgorithm, digestHex } from '../../../oci/digest.ts'
 import type { UploadId } from '../../../oci/upload-id.ts'
 import { SealingFault } from '../../../sealing/fault.ts'
 import { openKey, readSeal, rewrap, wrapIdAt, writeSeal } from '../../../sealing/header.ts'
-import type { SealingKeys, SealingTerms } from '../../../sealing/keys.ts'
+import { findKey, type SealingKeys, type SealingTerms } from '../../../sealing/keys.ts'
 import {
   fileLength,
   headerBytes,
@@ -20,7 +20,7 @@ import type { BlobSealing, Rewrapped } from '../contract.ts'
 import { dataKey, uploadKey } from '../keys.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
 import { readHeader } from './header-file.ts'
-import { keepNoted, markOthers, retireMarked } from './key-list.ts'
+import { keepNotedNow, markOthers, retireMarked } from './key-list.ts'
 import { RecentParts, type SealedReading } from './sealed-reader.ts'
 
 const { O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
@@ -102,9 +102,26 @@ export class FsSealing implements BlobSealing {
     return this.#rewrapFile(join(this.#root, uploadKey(upload)))
   }
 
-  /** Published, but not yet acknowledged. Errors: StorageError. */
-  keepNoted(ids: readonly string[]): Promise<void> {
-    return keepNoted(this.#root, ids)
+  /** Something is about to be staged with the active key. Errors: StorageError. */
+  beginNow(): void {
+    keepNotedNow(this.#root, [this.#keys.active.id])
+  }
+
+  /** Published with these keys, but not yet acknowledged. Errors: StorageError. */
+  keepNotedNow(ids: readonly string[]): void {
+    keepNotedNow(this.#root, ids)
+  }
+
+  /**
+   * The keys of a blob that was there already stay listed, whoever has put it there and perhaps died before it listed them.
+   * False where none of them is here. Errors: StorageError.
+   */
+  async keepNotedAt(digest: Digest): Promise<boolean> {
+    const header = await readHeader(join(this.#root, dataKey(digest)))
+    if (header === undefined || !isSealed(header)) return true
+    const ids = wrapIdsOf(header).filter((id) => findKey(this.#keys, id) !== undefined)
+    keepNotedNow(this.#root, ids)
+    return ids.length > 0
   }
 
   beginRetiring(run: string): Promise<void> {

@@ -37,7 +37,7 @@ import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
 import type { FileForm } from './file-form.ts'
 import { openRaw, openReader } from './file-reader.ts'
 import { requireOwnTree } from './foreign-tree.ts'
-import { noteKey, requireKeys } from './key-list.ts'
+import { keepNotedNow, requireKeys } from './key-list.ts'
 import { KeylessForm } from './keyless-form.ts'
 import { listBlobs, listUploads } from './list-tree.ts'
 import { mkdirOne, prepareTree } from './prepare-tree.ts'
@@ -67,7 +67,7 @@ export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<Blob
   await requireKeys(rootDir, options.keys)
   if (options.keys !== undefined) await requireOwnTree(rootDir)
   await prepareTree(rootDir, options.durability === 'fsync')
-  if (options.keys !== undefined) await noteKey(rootDir, options.keys)
+  if (options.keys !== undefined) keepNotedNow(rootDir, [options.keys.active.id])
   return new FsBlobStore({ ...options, rootDir })
 }
 
@@ -102,6 +102,7 @@ class FsBlobStore implements BlobStore {
   }
 
   staging(upload: UploadId): StagingTarget {
+    this.sealing?.beginNow()
     return this.#target(uploadKey(upload), this.#form.terms())
   }
 
@@ -125,12 +126,19 @@ class FsBlobStore implements BlobStore {
   ): Promise<void> {
     const keyIds = (await this.sealing?.requireSeal(upload, digest, size)) ?? []
     if (replace) await this.#replace(upload, digest, size)
-    for (let attempt = 1; !(await this.#tryPublish(upload, digest, size)); attempt++) {
+    let end = await this.#tryPublish(upload, digest, size)
+    for (let attempt = 1; end === 'taken-away'; attempt++) {
       if (attempt === linkAttemptsMax) {
         throw new StorageError('unavailable', `publish ${digest}: it is removed again and again`)
       }
+      end = await this.#tryPublish(upload, digest, size)
     }
-    if (keyIds.length > 0) await this.sealing?.keepNoted(keyIds)
+    if (this.sealing === undefined) return
+    this.sealing.keepNotedNow(keyIds)
+    if (end === 'linked' || (await this.sealing.keepNotedAt(digest))) return
+    // Whether it can be read, before anybody is told that it is here.
+    const reader = await this.open(digest)
+    reader?.close()
   }
 
   async discard(upload: UploadId): Promise<void> {
@@ -252,13 +260,17 @@ class FsBlobStore implements BlobStore {
     return join(this.#root, key)
   }
 
-  /** False where a reclaimer has taken away at the same time what was there. */
-  async #tryPublish(upload: UploadId, digest: Digest, size: number): Promise<boolean> {
+  /** 'taken-away': by a reclaimer at the same time. */
+  async #tryPublish(
+    upload: UploadId,
+    digest: Digest,
+    size: number,
+  ): Promise<'linked' | 'there' | 'taken-away'> {
     const staged = await this.stagedSize(upload)
     const isLinked = staged === size && (await this.#link(upload, digest))
     const published = isLinked ? size : await this.size(digest)
     if (published === undefined) {
-      if (staged === size) return false
+      if (staged === size) return 'taken-away'
       const found = staged === undefined ? 'nothing' : `${staged} bytes`
       throw new StorageError('conflict', `${found} staged where ${size} bytes were to be published`)
     }
@@ -266,7 +278,8 @@ class FsBlobStore implements BlobStore {
       throw new StorageError('corrupt', `${digest} has ${published} bytes instead of ${size}`)
     }
     // Also where the blob was there before: whoever linked it may not have synced it yet.
-    return this.#syncNames(digest)
+    if (!(await this.#syncNames(digest))) return 'taken-away'
+    return isLinked ? 'linked' : 'there'
   }
 
   /** In one step, so that readers have the one or the other. Nothing where nothing is there. */

@@ -9,16 +9,17 @@ import { test } from 'node:test'
 import { digestOfBytes } from '../../../../src/oci/digest.ts'
 import { newUploadId } from '../../../../src/oci/upload-id.ts'
 import { parseKeys } from '../../../../src/sealing/keys.ts'
-import { keyProblem, noteKey, readKeyList } from '../../../../src/storage/blob/fs/key-list.ts'
+import { keepNotedNow, keyProblem, readKeyList } from '../../../../src/storage/blob/fs/key-list.ts'
 import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
 import { StorageError } from '../../../../src/storage/error.ts'
 import { patternBytes } from '../../../support/pattern-source.ts'
-import { type FsScene, openSealedScene, someKeys } from './scene.ts'
+import { type FsScene, openSealedScene, put, sealedStage, someKeys } from './scene.ts'
 
 const fresh = parseKeys(`${'77'.repeat(31)}78`)
 const rotated = { active: fresh.active, others: [someKeys.active, ...someKeys.others] }
 const [oldId, newId] = [someKeys.active.id, fresh.active.id]
 const both = [oldId, newId].sort()
+const bytes = patternBytes(1000)
 const [runA, runB] = ['0000000a', '0000000b'] as const
 
 /** `scene.store` goes on with the old key, `store` with the new one. */
@@ -42,26 +43,23 @@ function check(
   })
 }
 
-async function push({ store, stage }: FsScene): Promise<void> {
-  const upload = newUploadId(randomUUID)
-  const bytes = patternBytes(1000)
-  await stage(upload, bytes)
-  await store.publish(upload, digestOfBytes('sha256', bytes), bytes.length)
-}
-
 check('keys of all who opened the store', async ({ root }) => {
   assert.deepEqual(await readKeyList(root), both)
   assert.match((await keyProblem(root, fresh)) ?? '', new RegExp(oldId))
   assert.equal(await keyProblem(root, rotated), undefined)
 })
 
-check('many who add at once lose none', async ({ root }) => {
-  const keys = Array.from({ length: 20 }, (_, index) => {
-    return parseKeys(`${'5a'.repeat(31)}${(index + 16).toString(16)}`)
+check('who adds while another one marks loses none', async ({ root }, { sealing }) => {
+  const ids = Array.from({ length: 20 }, (_, index) => {
+    return parseKeys(`${'5a'.repeat(31)}${(index + 16).toString(16)}`).active.id
   })
-  await Promise.all(keys.map((each) => noteKey(root, each)))
-  const wanted = [...keys.map(({ active }) => active.id), ...both]
-  assert.deepEqual(await readKeyList(root), wanted.sort())
+  const marking = sealing?.beginRetiring(runA)
+  for (const id of ids) {
+    keepNotedNow(root, [id])
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await marking
+  assert.deepEqual(await readKeyList(root), [...ids, ...both].sort())
 })
 
 check('a key that is to be retired is needed until then', async ({ root }, { sealing }) => {
@@ -73,20 +71,19 @@ check('a key that is to be retired is needed until then', async ({ root }, { sea
 
 check('a key that is published with meanwhile stays', async (scene, { sealing }) => {
   await sealing?.beginRetiring(runA)
-  await push(scene)
+  await put(scene, bytes)
   assert.deepEqual(await sealing?.endRetiring(runA), both)
 })
 
 check('a key that is published with afterwards is listed again', async (scene, { sealing }) => {
   await sealing?.beginRetiring(runA)
   assert.deepEqual(await sealing?.endRetiring(runA), [newId])
-  await push(scene)
+  await put(scene, bytes)
   assert.deepEqual(await readKeyList(scene.root), both)
 })
 
 check('also where another process publishes what was staged with it', async (scene, store) => {
   const upload = newUploadId(randomUUID)
-  const bytes = patternBytes(1000)
   await scene.stage(upload, bytes)
   await store.sealing?.beginRetiring(runA)
   assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
@@ -94,10 +91,43 @@ check('also where another process publishes what was staged with it', async (sce
   assert.deepEqual(await readKeyList(scene.root), both)
 })
 
+check('an upload that begins with a retired key lists it again', async (scene, { sealing }) => {
+  await sealing?.beginRetiring(runA)
+  assert.deepEqual(await sealing?.endRetiring(runA), [newId])
+  scene.store.staging(newUploadId(randomUUID))
+  assert.deepEqual(await readKeyList(scene.root), both)
+})
+
+check('so does a push of what its first pusher left without', async (scene, store) => {
+  await put(scene, bytes)
+  // As where it died between the link and the list.
+  await store.sealing?.beginRetiring(runA)
+  assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
+  await put({ store, stage: sealedStage(store, rotated) }, bytes)
+  assert.deepEqual(await readKeyList(scene.root), both)
+})
+
+check('nobody is told that a blob is here whose key is gone', async (scene, store) => {
+  await put(scene, bytes)
+  await store.sealing?.beginRetiring(runA)
+  await store.sealing?.endRetiring(runA)
+  const { root: rootDir } = scene
+  const alone = await openFsBlobStore({ rootDir, durability: 'fsync', keys: fresh })
+  try {
+    await assert.rejects(
+      put({ store: alone, stage: sealedStage(alone, fresh) }, bytes),
+      (error) => error instanceof StorageError && error.kind === 'unavailable',
+    )
+    assert.deepEqual(await readKeyList(rootDir), [newId])
+  } finally {
+    await alone.close()
+  }
+})
+
 check('a run retires nothing that a later one wants to', async (scene, { sealing }) => {
   await sealing?.beginRetiring(runA)
   // Where the first run has passed already.
-  await push(scene)
+  await put(scene, bytes)
   await sealing?.beginRetiring(runB)
   assert.deepEqual(await sealing?.endRetiring(runA), both)
   assert.deepEqual(await sealing?.endRetiring(runB), [newId])

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type Digest, digestOfBytes } from '../../../../src/oci/digest.ts'
+import type { Digest } from '../../../../src/oci/digest.ts'
 import { newUploadId } from '../../../../src/oci/upload-id.ts'
 import { createIngestPool } from '../../../../src/offload/ingest-pool.ts'
 import { parseKeys } from '../../../../src/sealing/keys.ts'
@@ -23,16 +23,7 @@ import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
 import { dataKey, uploadKey } from '../../../../src/storage/blob/keys.ts'
 import { StorageError } from '../../../../src/storage/error.ts'
 import { patternBytes } from '../../../support/pattern-source.ts'
-import { type FsScene, openFsScene, openSealedScene, someKeys } from './scene.ts'
-
-async function put({ store, stage }: FsScene, bytes: Uint8Array): Promise<Digest> {
-  const upload = newUploadId(randomUUID)
-  const digest = digestOfBytes('sha256', bytes)
-  await stage(upload, bytes)
-  await store.publish(upload, digest, bytes.length)
-  await store.discard(upload)
-  return digest
-}
+import { openFsScene, openSealedScene, put, someKeys } from './scene.ts'
 
 async function assertIs(store: BlobStore, digest: Digest, bytes: Uint8Array): Promise<void> {
   const reader = await store.open(digest)

@@ -1,11 +1,12 @@
 // Answers for fs blob stores in tests: one in a temporary directory, removed and checked for leaks.
 
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { digestHex, digestOfBytes } from '../../../../src/oci/digest.ts'
-import type { UploadId } from '../../../../src/oci/upload-id.ts'
+import { type Digest, digestHex, digestOfBytes } from '../../../../src/oci/digest.ts'
+import { newUploadId, type UploadId } from '../../../../src/oci/upload-id.ts'
 import { parseKeys, type SealingKeys } from '../../../../src/sealing/keys.ts'
 import { fileLength } from '../../../../src/sealing/layout.ts'
 import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
@@ -29,16 +30,34 @@ export async function openSealedScene(keys: SealingKeys = someKeys): Promise<FsS
   return {
     ...scene,
     bytesThere: fileLength,
-    stage: async (upload: UploadId, bytes: Uint8Array) => {
-      const target = scene.store.staging(upload)
-      assert.ok(target.kind === 'fs')
-      const file = await openFreshSealed(target.path, keys)
-      await file.write([bytes], 0)
-      await file.seal('sha256', digestHex(digestOfBytes('sha256', bytes)))
-      await file.sync()
-      await file.close()
-    },
+    stage: sealedStage(scene.store, keys),
   }
+}
+
+/** As workers do for `store`, which encrypts with these keys. */
+export function sealedStage(store: FsScene['store'], keys: SealingKeys): FsScene['stage'] {
+  return async (upload, bytes) => {
+    const target = store.staging(upload)
+    assert.ok(target.kind === 'fs')
+    const file = await openFreshSealed(target.path, keys)
+    await file.write([bytes], 0)
+    await file.seal('sha256', digestHex(digestOfBytes('sha256', bytes)))
+    await file.sync()
+    await file.close()
+  }
+}
+
+/** Stage and publish it. */
+export async function put(
+  { store, stage }: Pick<FsScene, 'store' | 'stage'>,
+  bytes: Uint8Array,
+): Promise<Digest> {
+  const upload = newUploadId(randomUUID)
+  const digest = digestOfBytes('sha256', bytes)
+  await stage(upload, bytes)
+  await store.publish(upload, digest, bytes.length)
+  await store.discard(upload)
+  return digest
 }
 
 /** `parent` defaults to the system's temporary directory. */

@@ -25,7 +25,7 @@ import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
 import { StorageError } from '../../../../src/storage/error.ts'
 import { blobStoreContract } from '../../../contract/blob-store.ts'
 import { patternBytes } from '../../../support/pattern-source.ts'
-import { type FsScene, openFsScene, openSealedScene, someKeys } from './scene.ts'
+import { type FsScene, openFsScene, openSealedScene, put, someKeys } from './scene.ts'
 
 blobStoreContract('sealed fs', openSealedScene)
 
@@ -40,15 +40,6 @@ function check(title: string, body: (scene: FsScene) => Promise<void>): void {
       await scene.close()
     }
   })
-}
-
-async function put({ store, stage }: FsScene, bytes: Uint8Array): Promise<Digest> {
-  const upload = newUploadId(randomUUID)
-  const digest = digestOfBytes('sha256', bytes)
-  await stage(upload, bytes)
-  await store.publish(upload, digest, bytes.length)
-  await store.discard(upload)
-  return digest
 }
 
 function pathOf({ root }: { readonly root: string }, digest: Digest): string {
