@@ -17,7 +17,7 @@ import { createRewrapJob } from '../maintain/rewrap/job.ts'
 import { createExportJob } from '../maintain/transfer/export-job.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { AdminCalls, AdminRoutes } from '../server/admin.ts'
-import type { JobKind, JobRecord } from '../storage/metadata/job-store.ts'
+import type { JobKind } from '../storage/metadata/job-store.ts'
 import { ownIdentity } from '../storage/process-table.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { MaintenanceCounts } from '../telemetry/maintenance-counts.ts'
@@ -62,7 +62,6 @@ export interface Maintenance {
   readonly runner: JobRunner
   readonly admin: JobsAdmin
   readonly counts: MaintenanceCounts
-  readonly readJob: (kind: JobKind) => Promise<JobRecord | undefined>
   /** What a GET of the admin interface answers. */
   readonly routes: AdminRoutes
   /** What a POST does; those by path that are no jobs work without a server, too. */
@@ -115,13 +114,9 @@ function gcSource(parts: JobParts, config: () => Config, audit: AuditOfDeeds): G
 export function openMaintenance(host: MaintenanceHost): Maintenance {
   const { audit, config, isScheduled, load, onBusy } = host
   const parts: JobParts = { ...host.parts, now: Date.now, randomUuid: randomUUID }
-  const { log, metadata, shared } = parts
+  const { log, metadata } = parts
   const clock = systemJobClock
   const counts = new MaintenanceCounts()
-  const readJob = async (kind: JobKind): Promise<JobRecord | undefined> => {
-    if (shared) metadata.refresh()
-    return metadata.readJob(kind)
-  }
   const { flushPulls = async () => undefined } = host
   const retention = openRetention({
     ...{ config, parts, flushPulls },
@@ -146,19 +141,19 @@ export function openMaintenance(host: MaintenanceHost): Maintenance {
   const every = (): ReturnType<typeof everyOf> => everyOf(config(), runner.kinds)
   const scheduler = isScheduled
     ? new JobScheduler({
-        ...{ runner, readJob, clock, counts, log, random: Math.random },
+        ...{ runner, clock, counts, log, random: Math.random },
         every,
       })
     : undefined
   const admin = new JobsAdmin({
-    ...{ runner, readJob },
+    runner,
     nextDueMs: (kind, record) => scheduler?.nextDueMs(kind, record),
     everyMs: (kind) => every()[kind] ?? 0,
     askToStop: ({ kind, run }) => metadata.askJobToStop(kind, run),
   })
   const damage = openDamageWatch(parts, config, { audit, counts })
   return {
-    ...{ runner, admin, counts, readJob },
+    ...{ runner, admin, counts },
     onDamage: (digest) => damage.look(digest),
     routes: {
       ...roomRoutes(parts, config, audit),

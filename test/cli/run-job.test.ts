@@ -34,7 +34,6 @@ async function serve(t: TestContext): Promise<Served> {
   const process = host.process('one', { clock: systemJobClock })
   const admin = new JobsAdmin({
     runner: process.runner,
-    readJob: async (kind) => host.metadata.readJob(kind),
     nextDueMs: () => undefined,
     everyMs: () => 0,
     askToStop: ({ kind, run }) => host.metadata.askJobToStop(kind, run),

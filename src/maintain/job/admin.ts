@@ -50,7 +50,6 @@ export interface JobStatus {
 
 export interface JobsAdminOptions {
   readonly runner: JobRunner
-  readonly readJob: (kind: JobKind) => Promise<JobRecord | undefined>
   /** Milliseconds since 1970; undefined where nobody runs it by himself. */
   readonly nextDueMs: (kind: JobKind, record: JobRecord | undefined) => number | undefined
   /** 0: nobody runs it by himself. */
@@ -91,13 +90,13 @@ export class JobsAdmin {
 
   /** `{ kind }` → 202 once it was asked to. */
   async stop(asked: unknown): Promise<JobAnswer> {
-    const { runner, readJob, askToStop } = this.#options
+    const { runner, askToStop } = this.#options
     const { kind } = objectOf(asked)
     const known = this.#kindOf(kind)
     if (known === undefined) return refusal(400, this.#unknownKind(kind))
     const { id } = runner.running(known) ?? {}
     if (id !== undefined && runner.stop(known)) return { status: 202, body: { run: id } }
-    const record = await readJob(known)
+    const record = await runner.readRecord(known)
     const isRunning = record?.owner !== undefined && record.endedAtMs === undefined
     if (!isRunning || runner.isAbandoned(record)) return refusal(409, `${known} is not running`)
     return (await askToStop(record))
@@ -121,8 +120,8 @@ export class JobsAdmin {
   }
 
   async #readingOf(kind: JobKind): Promise<JobReading> {
-    const { everyMs, readJob } = this.#options
-    const record = await readJob(kind)
+    const { everyMs, runner } = this.#options
+    const record = await runner.readRecord(kind)
     const { figures = {}, okAtMs } = historyOf(record)
     const last = lastRunOf(record)
     const isWhole = last?.outcome === 'ok' || last?.outcome === 'problems'
@@ -138,8 +137,8 @@ export class JobsAdmin {
   }
 
   async #statusOf(kind: JobKind, isWhole: boolean): Promise<JobStatus> {
-    const { runner, readJob, nextDueMs } = this.#options
-    const record = await readJob(kind)
+    const { runner, nextDueMs } = this.#options
+    const record = await runner.readRecord(kind)
     const dueMs = nextDueMs(kind, record)
     const due = dueMs === undefined ? {} : { nextDue: shownTime(dueMs) }
     if (record === undefined) return { kind, state: 'never', ...due }

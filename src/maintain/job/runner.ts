@@ -53,12 +53,15 @@ const changingKinds: ReadonlySet<JobKind> = new Set<JobKind>([
 const silentMsMax = 120_000
 // Past that the stores are closed under the job: its record tells that it was cut.
 const closeMsMax = 5_000
+// More than one end during a read is luck; so many is none.
+const readsMax = 4
 
 export class JobRunner {
   readonly #options: RunnerOptions
   readonly #jobs: ReadonlyMap<JobKind, AnyJob>
   readonly #runs = new Map<JobKind, Run>()
   readonly #starting = new Set<JobKind>()
+  #ends = 0
   #isClosed = false
 
   constructor(options: RunnerOptions) {
@@ -120,8 +123,27 @@ export class JobRunner {
     await Promise.race([Promise.all(runs), late]).finally(() => cancel())
   }
 
-  /** Whether its owner is gone, so that anybody may take it over. */
+  /**
+   * What the store has of the latest run of `kind`. Read again where a run of this process has ended meanwhile: what was read
+   * before that end would look abandoned. Errors: StorageError.
+   */
+  async readRecord(kind: JobKind): Promise<JobRecord | undefined> {
+    const { metadata, shared } = this.#options.parts
+    for (let reads = 1; ; reads++) {
+      const ends = this.#ends
+      if (shared) metadata.refresh()
+      const record = await metadata.readJob(kind)
+      if (ends === this.#ends || reads === readsMax) return record
+    }
+  }
+
+  /** Whether its owner is gone, so that anybody may take it over. `record`: of `readRecord`, of this turn of the event loop. */
   isAbandoned(record: JobRecord): boolean {
+    // One that is being claimed is in the store before it is here.
+    return !this.#starting.has(record.kind) && this.#isLost(record)
+  }
+
+  #isLost(record: JobRecord): boolean {
     const { parts } = this.#options
     const { liveness } = parts
     if (record.owner === undefined || record.endedAtMs !== undefined) return false
@@ -150,7 +172,7 @@ export class JobRunner {
     const { input } = prepared
     const claimed = await metadata.claimJob(
       { kind, run: randomUuid(), owner, input, nowMs: now() },
-      (record) => this.isAbandoned(record),
+      (record) => this.#isLost(record),
     )
     if (claimed === undefined) return this.#held(kind)
     if (this.#isClosed) {
@@ -180,6 +202,7 @@ export class JobRunner {
     this.#options.onRun({ kind, run: id })
     const done = run.done.then((end) => {
       this.#runs.delete(kind)
+      this.#ends += 1
       this.#options.onRun({ kind, run: id, end })
       return end
     })

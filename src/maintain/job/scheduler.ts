@@ -8,8 +8,7 @@ import type { JobRunner } from './runner.ts'
 import { historyOf, reportOf } from './stored.ts'
 
 export interface SchedulerOptions {
-  readonly runner: Pick<JobRunner, 'start' | 'isAbandoned' | 'running'>
-  readonly readJob: (kind: JobKind) => Promise<JobRecord | undefined>
+  readonly runner: Pick<JobRunner, 'start' | 'isAbandoned' | 'readRecord' | 'running'>
   /** Asked each time, so that a reload counts. Units: ms; 0: never. */
   readonly every: () => Readonly<Partial<Record<JobKind, number>>>
   readonly clock: Pick<JobClock, 'now' | 'elapsed' | 'after'>
@@ -90,12 +89,12 @@ export class JobScheduler {
   }
 
   async #lookAt(kind: JobKind): Promise<void> {
-    const { clock, log, readJob, runner } = this.#options
+    const { clock, log, runner } = this.#options
     // Before it is worth a read of the store.
     if (clock.elapsed() - this.#startedAt < startDelayMs) return
     if (runner.running(kind) !== undefined) return
     if ((this.#refusals.get(kind)?.untilElapsed ?? 0) > clock.elapsed()) return
-    const record = await readJob(kind)
+    const record = await runner.readRecord(kind)
     if (record !== undefined && isHeld(record) && !runner.isAbandoned(record)) return
     const dueMs = this.nextDueMs(kind, record)
     if (dueMs === undefined || dueMs > clock.now()) return

@@ -10,7 +10,6 @@ function adminOf(host: Host, name: string): JobsAdmin {
   const { runner } = host.process(name)
   return new JobsAdmin({
     runner,
-    readJob: async (kind) => host.metadata.readJob(kind),
     nextDueMs: (kind) => (kind === 'gc' ? host.clock.now() + day : undefined),
     everyMs: () => day,
     askToStop: ({ kind, run }) => host.metadata.askJobToStop(kind, run),

@@ -131,7 +131,10 @@ export class Host {
 export type Started = Extract<Awaited<ReturnType<JobRunner['start']>>, { readonly kind: 'started' }>
 
 /** A run of gc that must begin. */
-export async function started({ runner }: Process, input: object = {}): Promise<Started> {
+export async function started(
+  { runner }: Pick<Process, 'runner'>,
+  input: object = {},
+): Promise<Started> {
   const answer = await runner.start('gc', input)
   if (answer.kind !== 'started') throw new Error(answer.error)
   return answer
