@@ -86,7 +86,7 @@ export function uploadStatus(action: GetUpload, registry: Registry): MaybePromis
 /** Source: distribution-spec end-14. Errors: as `withUpload`. */
 export async function cancelUpload(action: CancelUpload, registry: Registry): Promise<Reply> {
   const reply = await withUpload(action, registry, async (record): Promise<Reply> => {
-    await registry.metadata.removeUpload(record.id)
+    await registry.metadata.removeUpload(record.id, record.fence)
     registry.uploads.close(record.id)
     await discardStaged(record.id, registry)
     return { kind: 'empty', status: 204, headers: new HeaderBlock([apiVersion]) }

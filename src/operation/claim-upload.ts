@@ -34,8 +34,9 @@ export async function withUpload<T>(
   if (known === undefined) registry.uploads.close(action.upload)
   if (known === undefined || known.repository !== action.repository) return undefined
   const writer = await registry.uploads.write(action.upload)
+  let record: UploadRecord | undefined
   try {
-    const record = await claim(action, registry)
+    record = await claim(action, registry)
     if (record === undefined) {
       registry.uploads.close(action.upload)
       return undefined
@@ -43,7 +44,8 @@ export async function withUpload<T>(
     return await work(record, writer)
   } catch (error) {
     const isLost = error instanceof OciError && error.code === 'BLOB_UPLOAD_UNKNOWN'
-    if (isLost || error instanceof QuotaRefusal) await dropSession(action.upload, registry)
+    const isOver = isLost || error instanceof QuotaRefusal
+    if (isOver && record !== undefined) await dropSession(record, registry)
     // A claim or a removal without an answer may have happened or not.
     if (error instanceof StorageError) releaseLater(action.upload, registry)
     throw error

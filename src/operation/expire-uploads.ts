@@ -53,8 +53,11 @@ async function expire(
   try {
     // A request may have come since the list was made; from here on none can.
     const record = await metadata.readUpload(listed.id)
-    if (record !== undefined && !(isIdle(record) && (await isTaken(record, registry)))) return false
-    await metadata.removeUpload(listed.id)
+    if (record !== undefined) {
+      const taken = isIdle(record) ? await take(record, registry) : undefined
+      if (taken === undefined) return false
+      await metadata.removeUpload(taken.id, taken.fence)
+    }
     uploads.close(listed.id)
     await discardStaged(listed.id, registry)
     return record !== undefined
@@ -63,19 +66,19 @@ async function expire(
   }
 }
 
-/** Whether the session is ours alone, and nobody has held it since `record` was read. */
-async function isTaken(record: UploadRecord, registry: Registry): Promise<boolean> {
-  if (!registry.shared) return true
+/** The session, now ours alone; undefined where somebody has held it since `record` was read. */
+async function take(record: UploadRecord, registry: Registry): Promise<UploadRecord | undefined> {
+  if (!registry.shared) return record
   const { metadata } = registry
   const owner = registry.owner()
   const now = registry.now()
   const claimed = await metadata
     .claimUpload(record.id, owner, now, (held) => isAbandoned(held, registry))
     .catch(unlessHeld)
-  if (claimed === undefined) return false
-  if (claimed.fence === record.fence + 1) return true
+  if (claimed === undefined) return undefined
+  if (claimed.fence === record.fence + 1) return claimed
   await releaseUnchanged(claimed, registry)
-  return false
+  return undefined
 }
 
 function unlessHeld(error: unknown): undefined {

@@ -54,7 +54,7 @@ export async function startUpload(
     return await receiveAndCommit(record, digest, request, registry)
   } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
-    await dropSession(record.id, registry)
+    await dropSession(record, registry)
     throw asOwnFault(error)
   } finally {
     writer.end()

@@ -156,6 +156,33 @@ test('a single POST whose server has lost its lease meanwhile is asked to come a
   assertStatus(await registry.send('POST', target, { body: bytes }), 201)
 })
 
+test('a server that wakes after another one has taken a session over does not end it', async (t) => {
+  let isAsleep = false
+  const registry = await open(t, {
+    registry: { shared: true },
+    wrap: (stores) => {
+      const { metadata } = stores
+      const claimUpload: typeof metadata.claimUpload = async (id, owner, nowMs, mayTake) => {
+        const claimed = await metadata.claimUpload(id, owner, nowMs, mayTake)
+        if (isAsleep) await metadata.claimUpload(id, 'another', nowMs, () => true)
+        return claimed
+      }
+      return {
+        ...stores,
+        metadata: Object.create(metadata, { claimUpload: { value: claimUpload } }),
+      }
+    },
+  })
+  const { location, id } = await start(registry)
+  assertStatus(await registry.send('PATCH', location, { body: bytes }), 202)
+  const staged = await stagedIn(registry)
+  isAsleep = true
+  assertRefused(await registry.send('DELETE', location), 409, 'BLOB_UPLOAD_INVALID')
+  const record = await registry.stores.metadata.readUpload(id)
+  assert.deepEqual([record?.owner, record?.offset], ['another', bytes.length])
+  assert.deepEqual(await stagedIn(registry), staged)
+})
+
 test('bytes whose session is gone are discarded, those of a live one stay', async (t) => {
   const registry = await open(t)
   const { location, id } = await start(registry)
@@ -175,7 +202,10 @@ test('sessions that another process has ended do not count as open', async (t) =
   const registry = await open(t, { registry: { now: clock.now, shared: true, uploads: table } })
   const begun = [await start(registry), await start(registry), await start(registry)]
   assertRefused(await registry.send('POST', uploads), 429, 'TOOMANYREQUESTS')
-  for (const { id } of begun.slice(1)) await registry.stores.metadata.removeUpload(id)
+  const { metadata } = registry.stores
+  for (const { id } of begun.slice(1)) {
+    await metadata.removeUpload(id, (await metadata.readUpload(id))!.fence)
+  }
   clock.pass(2000)
   await start(registry)
   await start(registry)

@@ -239,6 +239,13 @@ export class MetadataModel {
     return undefined
   }
 
+  removeUpload(id: UploadId, fence: number): 'conflict' | undefined {
+    const record = this.uploads.get(id)
+    if (record !== undefined && record.fence !== fence) return conflict
+    this.uploads.delete(id)
+    return undefined
+  }
+
   #isHeld(id: UploadId, owner: string, fence: number): boolean {
     const record = this.uploads.get(id)
     return record?.owner === owner && record.fence === fence

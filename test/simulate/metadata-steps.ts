@@ -162,9 +162,12 @@ const saveUpload: Operation = ({ world, dice, model, store, nowMs }) => {
 }
 
 const removeUpload: Operation = ({ world, dice, model, store }) => {
-  const id = dice.pick(world.uploads)
-  model.uploads.delete(id)
-  return { what: `remove ${id}`, expected: undefined, actual: outcome(store.removeUpload(id)) }
+  const { id, fence } = holder({ world, dice, model })
+  return {
+    what: `remove ${id} with fence ${fence}`,
+    expected: model.removeUpload(id, fence),
+    actual: outcome(store.removeUpload(id, fence)),
+  }
 }
 
 const sessions = [createUpload, claimUpload, saveUpload, removeUpload]

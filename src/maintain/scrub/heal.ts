@@ -133,7 +133,7 @@ export class Healer {
       return await this.#settle(digest, received)
     } finally {
       await blobs.discard(upload)
-      await metadata.removeUpload(upload)
+      await metadata.removeUpload(upload, 0)
     }
   }
 

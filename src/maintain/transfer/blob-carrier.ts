@@ -199,7 +199,7 @@ export class BlobCarrier {
       return size
     } finally {
       await blobs.discard(upload)
-      await metadata.removeUpload(upload)
+      await metadata.removeUpload(upload, 0)
     }
   }
 

@@ -208,8 +208,8 @@ export interface MetadataStore extends UsageStore {
   ): Promise<UploadRecord | undefined>
   /** Errors: StorageError 'conflict' where owner or fence is not the record's any more. */
   saveUpload(id: UploadId, owner: string, fence: number, progress: UploadProgress): Promise<void>
-  /** Idempotent. */
-  removeUpload(id: UploadId): Promise<void>
+  /** Idempotent. Errors: StorageError 'conflict' where somebody has claimed it since it had this fence. */
+  removeUpload(id: UploadId, fence: number): Promise<void>
   listUploads(page: Page<UploadId>): MaybePromise<UploadRecord[]>
 
   /**

@@ -144,8 +144,18 @@ export function holdingSessions(check: Check): void {
   check('removing a session is idempotent', async ({ store }) => {
     const made = upload()
     await store.createUpload(made)
-    await store.removeUpload(made.id)
-    await store.removeUpload(made.id)
+    await store.removeUpload(made.id, made.fence)
+    await store.removeUpload(made.id, made.fence)
+    assert.equal(await store.readUpload(made.id), undefined)
+  })
+
+  check('who has lost a session cannot remove it', async ({ store }) => {
+    const made = upload({ owner: 'p1', fence: 1 })
+    await store.createUpload(made)
+    const claimed = await store.claimUpload(made.id, 'p2', now, () => true)
+    await assert.rejects(store.removeUpload(made.id, made.fence), isKind('conflict'))
+    assert.deepEqual(await store.readUpload(made.id), claimed)
+    await store.removeUpload(made.id, 2)
     assert.equal(await store.readUpload(made.id), undefined)
   })
 

@@ -115,7 +115,7 @@ describe('two nodes of one PostgreSQL', needsPostgres, () => {
     assert.equal(claims.filter((owner) => owner !== undefined).length, 1)
     const kept = await stores[1]!.readUpload(record.id)
     assert.ok(claims.includes(kept?.owner))
-    await stores[0]!.removeUpload(record.id)
+    await stores[0]!.removeUpload(record.id, kept!.fence)
   })
 
   test(`what is written at once leaves records that agree (seed ${seed})`, async (t) => {

@@ -195,8 +195,10 @@ export class KeyValueMetadataStore
     )
   }
 
-  removeUpload(id: UploadId): Promise<void> {
-    return this.store.write('visible', (transaction) => transaction.remove(uploadKey(id)))
+  removeUpload(id: UploadId, fence: number): Promise<void> {
+    return this.store.write('visible', (transaction) =>
+      uploads.removeUpload(transaction, id, fence),
+    )
   }
 
   listUploads(page: Page<UploadId>): UploadRecord[] {

@@ -67,6 +67,15 @@ export function saveUpload(
   transaction.put(uploadKey(id), encodeUpload(record))
 }
 
+export function removeUpload(transaction: KeyValueTransaction, id: UploadId, fence: number): void {
+  const record = readUpload(transaction, id)
+  if (record === undefined) return
+  if (record.fence !== fence) {
+    throw new StorageError('conflict', `upload ${id} was claimed by another owner`)
+  }
+  transaction.remove(uploadKey(id))
+}
+
 /** Errors: StorageError 'conflict' where the caller is not its owner. */
 export function requireHeld(
   reader: KeyValueReader,
