@@ -117,10 +117,12 @@ export class BodySession {
       const hashed = this.#hashed(opened)
       await file.seal?.(this.#plan.algorithm, hashed.hex)
       if (this.#plan.sync === 'before') await this.#sync(file)
+      const unfinished = file.unfinished?.()
       const syncing = this.#plan.sync === 'after' ? file.mark?.() : undefined
       if (syncing === undefined) {
         await file.close()
-        return { result: { ok: true, ...hashed } }
+        const more = unfinished === undefined ? {} : { unfinished }
+        return { result: { ok: true, ...hashed, ...more } }
       }
       const result = { ok: true, ...hashed, syncing } as const
       return { result, synced: this.#syncAndClose(file) }

@@ -18,6 +18,7 @@ export class PartBudget {
   readonly #holders = new Set<PartHolder>()
   readonly #waiting: Waiting[] = []
   #bytesUsed = 0
+  #bytesReserved = 0
 
   /** Units: bytes. */
   constructor(bytesMax: number) {
@@ -44,6 +45,21 @@ export class PartBudget {
     if (!fits || this.#waiting.length > 0) return false
     this.#bytesUsed += bytes
     return true
+  }
+
+  /**
+   * For as long as a body takes, by one that cannot send early what it holds: of the half that others are never without.
+   * False where there is not so much.
+   */
+  tryReserve(bytes: number): boolean {
+    if (this.#bytesReserved + bytes > this.#bytesMax / 2 || !this.tryTake(bytes)) return false
+    this.#bytesReserved += bytes
+    return true
+  }
+
+  endReserve(bytes: number): void {
+    this.#bytesReserved -= bytes
+    this.giveBack(bytes)
   }
 
   giveBack(bytes: number): void {

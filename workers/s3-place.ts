@@ -1,12 +1,13 @@
 // The buckets of one ingest thread: staged bytes behind the same interface as files.
 
 import { S3Bucket } from '../src/s3/client.ts'
-import type { S3Attempt } from '../src/s3/contract.ts'
+import type { S3Attempt, UnfinishedObject } from '../src/s3/contract.ts'
 import { S3Fault } from '../src/s3/fault.ts'
 import { lookAt } from '../src/s3/objects.ts'
 import { type Segment, stagedSegments } from '../src/s3/pieces.ts'
 import { StagedReader } from '../src/s3/staged-reader.ts'
 import { PartBudget } from './part-budget.ts'
+import { S3DirectWriter } from './s3-direct-writer.ts'
 import { piecesUpTo, S3Writer } from './s3-writer.ts'
 import type { StagedBytes } from './staged-bytes.ts'
 import { IngestFailure, ingestFailure } from './staged-file.ts'
@@ -28,11 +29,15 @@ export class S3Place {
   /** To add bytes after the first `offset`. Errors: IngestFailure 'corrupt' where they are fewer. */
   async open(folder: string, terms: S3PlaceTerms, offset: number): Promise<StagedBytes> {
     const { bucket, budget } = this.#held(terms)
+    const { fence = 0, limits, whole } = terms
+    const { partBytes } = limits
+    if (offset === 0 && whole !== undefined) {
+      const direct = S3DirectWriter.open({ bucket, budget, ...whole, partBytes })
+      if (direct !== undefined) return new S3Direct(direct)
+    }
     // A body from the first byte on need not wait for it: nothing that it finds is in its way.
     const listed = piecesUpTo(bucket, folder, offset, terms.fence)
     const pieces = offset === 0 ? undefined : await guarded(listed)
-    const { fence = 0, limits } = terms
-    const { partBytes } = limits
     const writer = new S3Writer({ bucket, budget, folder, offset, fence, partBytes }, listed)
     return new S3Staged(new StagedReader(bucket, stagedSegments(pieces ?? [])), writer)
   }
@@ -107,6 +112,41 @@ class S3Staged implements StagedBytes {
   #own(): S3Writer {
     if (this.#writer === undefined) throw new Error('what is only read is written')
     return this.#writer
+  }
+}
+
+class S3Direct implements StagedBytes {
+  readonly #writer: S3DirectWriter
+
+  constructor(writer: S3DirectWriter) {
+    this.#writer = writer
+  }
+
+  async write(parts: readonly Uint8Array[]): Promise<void> {
+    for (const part of parts) await guarded(this.#writer.add(part))
+  }
+
+  async read(): Promise<void> {
+    throw new Error('what is not staged is read')
+  }
+
+  // `close` does, where nobody takes them.
+  async cutBack(): Promise<void> {}
+
+  stop(): void {
+    this.#writer.stop()
+  }
+
+  async sync(): Promise<void> {
+    await guarded(this.#writer.finish())
+  }
+
+  unfinished(): UnfinishedObject | undefined {
+    return this.#writer.unfinished
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close()
   }
 }
 

@@ -1,6 +1,7 @@
 // Where an ingest thread puts the bytes of a body: a file, or objects of a bucket.
 
 import type { DigestAlgorithm } from '../src/oci/digest.ts'
+import type { UnfinishedObject } from '../src/s3/contract.ts'
 import type { FileMark } from './tasks.ts'
 
 /** Open staged bytes. Errors of every method: IngestFailure. */
@@ -23,6 +24,8 @@ export interface StagedBytes {
   sync(): Promise<void>
   /** Absent where `sync` leaves nothing that could run on after an answer. */
   mark?(): FileMark
+  /** After `sync`: the object that only waits for being completed. Absent where bytes are staged. */
+  unfinished?(): UnfinishedObject | undefined
   close(): Promise<void>
 }
 

@@ -3,7 +3,12 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { DigestAlgorithm } from '../src/oci/digest.ts'
-import type { S3Attempt, S3Connection, S3StagingLimits } from '../src/s3/contract.ts'
+import type {
+  S3Attempt,
+  S3Connection,
+  S3StagingLimits,
+  UnfinishedObject,
+} from '../src/s3/contract.ts'
 import type { SealingTerms } from '../src/sealing/keys.ts'
 
 /** Names one body or one reread on one port. Chosen by the event loop, never used again. */
@@ -35,6 +40,8 @@ export interface S3PlaceTerms {
   readonly limits: S3StagingLimits
   /** Of whoever holds the upload: its pieces have it, and those with a higher one are not looked at. */
   readonly fence?: number
+  /** Of a body that is a whole blob: where it belongs, and its bytes. It goes there, where there is memory for that. */
+  readonly whole?: { readonly key: string; readonly bytes: number }
 }
 
 export interface BodyPlan extends StagedPlace {
@@ -102,6 +109,8 @@ export type IngestResult =
       readonly keptPath?: string
       /** Identity of the file as an fdatasync that now runs covers it; `synced` follows. */
       readonly syncing?: FileMark
+      /** Where nothing is staged: what is to be completed, or aborted. */
+      readonly unfinished?: UnfinishedObject
     }
   | {
       readonly ok: false

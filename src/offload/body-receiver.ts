@@ -147,16 +147,17 @@ export class BodyReceiver implements BodySink, BrakedBody, SessionEvents {
       this.#close()
     }
     if (this.#ending) this.#resolve(this.#ending)
-    else if (result.ok) this.#resolve(this.#completion(result.hex, result.hashState))
+    else if (result.ok) this.#resolve(this.#completion(result))
     else this.#reject(new StorageError(result.code, `staging failed: ${result.detail}`))
   }
 
-  #completion(hex: string, hashState: string | undefined): IngestOutcome {
+  #completion({ hex, hashState, unfinished }: Extract<IngestResult, { ok: true }>): IngestOutcome {
     return {
       kind: 'complete',
       offset: this.#plan.offset + this.#received,
       digest: digestFromHex(this.#plan.algorithm, hex),
       ...(hashState === undefined ? {} : { hashState }),
+      ...(unfinished === undefined ? {} : { unfinished }),
     }
   }
 

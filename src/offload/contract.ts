@@ -2,7 +2,7 @@
 
 import type { RequestBody } from '../http/body.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
-import type { StagingTarget } from '../storage/blob/contract.ts'
+import type { StagingTarget, UnfinishedBlob } from '../storage/blob/contract.ts'
 import type { IngestFigures } from '../telemetry/ingest-figures.ts'
 
 export interface IngestPlan {
@@ -49,6 +49,8 @@ export type IngestOutcome =
       readonly digest: Digest
       /** For the next request of an `exportable` session; absent where the last one has none either. */
       readonly hashState?: string
+      /** Where the bytes are not staged: `publish` wants it, or `abandon`. */
+      readonly unfinished?: UnfinishedBlob
     }
   /** The client left in the middle. The staged bytes after the plan's offset mean nothing. */
   | { readonly kind: 'aborted' }

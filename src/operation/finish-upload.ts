@@ -7,6 +7,7 @@ import type { Reply } from '../http/reply.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import type { Action } from '../route/action.ts'
+import type { UnfinishedBlob } from '../storage/blob/contract.ts'
 import { StorageError } from '../storage/error.ts'
 import type { UploadRecord } from '../storage/metadata/contract.ts'
 import type { OverQuota } from '../storage/metadata/usage.ts'
@@ -86,11 +87,15 @@ async function commit(
 ): Promise<Reply> {
   const { repository } = record
   const staged = await stage(record, digest, announced, body, registry)
-  await verify(record, digest, staged, registry)
-  // Asked before they are published, since afterwards only garbage collection could take the bytes away.
-  await requireRoom(repository, digest, staged.offset, registry)
-  const result = await publishAndLink(record, digest, staged.offset, registry)
-  if (result !== 'linked') throw quotaRefusal(result)
+  try {
+    await verify(record, digest, staged, registry)
+    // Asked before they are published, since afterwards only garbage collection could take the bytes away.
+    await requireRoom(repository, digest, staged.offset, registry)
+    const result = await publishAndLink(record, digest, staged, registry)
+    if (result !== 'linked') throw quotaRefusal(result)
+  } finally {
+    if (staged.unfinished !== undefined) abandon(staged.unfinished, registry)
+  }
   registry.uploads.close(record.id)
   // The blob is safe under its digest; the staged name of the same bytes is only litter.
   discardStaged(record.id, registry).catch((error: unknown) =>
@@ -99,20 +104,27 @@ async function commit(
   return blobCreatedReply(registry, repository, digest)
 }
 
+function abandon(unfinished: UnfinishedBlob, { blobs, onBackgroundFault }: Registry): void {
+  blobs.abandon?.(unfinished).catch((error: unknown) => {
+    onBackgroundFault('abandon an unfinished blob', error)
+  })
+}
+
 // Garbage collection may destroy an old blob of the same digest at this very moment: what it was is gone
 // then, and the staged bytes take its place. A run that was killed meanwhile is finished by the next start.
 async function publishAndLink(
   record: UploadRecord,
   digest: Digest,
-  size: number,
+  { offset: size, unfinished }: Staged,
   registry: Registry,
 ): Promise<'linked' | OverQuota> {
   const { blobs, metadata, rules } = registry
   const { repository } = record
+  const from = { fence: record.fence, ...(unfinished === undefined ? {} : { unfinished }) }
   let isReplaced = false
   for (let waitedMs = 0, pauseMs = busyPauseMs; ; pauseMs = Math.min(2 * pauseMs, busyPauseMsMax)) {
     try {
-      await blobs.publish(record.id, digest, size, { replace: isReplaced, fence: record.fence })
+      await blobs.publish(record.id, digest, size, { replace: isReplaced, ...from })
     } catch (error) {
       // What lies there has another size, and where nobody moves it away these bytes take its place.
       const isWrong = error instanceof StorageError && error.kind === 'corrupt'
@@ -134,7 +146,7 @@ async function publishAndLink(
       continue
     }
     if (result !== 'busy') {
-      if (result === 'linked') await requirePublished(record, digest, size, registry)
+      if (result === 'linked') await requirePublished(record, digest, size, registry, from)
       return result
     }
     if (waitedMs >= busyWaitMsMax) break
@@ -151,10 +163,11 @@ async function requirePublished(
   digest: Digest,
   size: number,
   { blobs, damage }: Registry,
+  from: { readonly fence: number; readonly unfinished?: UnfinishedBlob },
 ): Promise<void> {
   if (blobs.isThereNow !== undefined) return
   try {
-    await blobs.publish(record.id, digest, size, { replace: false, fence: record.fence })
+    await blobs.publish(record.id, digest, size, { replace: false, ...from })
   } catch (error) {
     // The record says that it is there.
     damage?.onFound?.(digest)
@@ -166,6 +179,8 @@ interface Staged {
   readonly offset: number
   /** Absent where it cannot be trusted. */
   readonly digest?: Digest
+  /** Nothing is staged: the blob is where it belongs, and waits for being published. */
+  readonly unfinished?: UnfinishedBlob
 }
 
 // Data is synced when this resolves. A closing request without a body, which is what most clients

@@ -105,7 +105,8 @@ function get({ action, link, request, registry, version }: Pull): MaybePromise<R
   if (answer.kind === 'unsatisfiable') {
     throw new OciError('RANGE_INVALID', { headers: [['Content-Range', `bytes */${link.size}`]] })
   }
-  return chain(acquire(digest, link, registry), (shared) => {
+  return chain(acquire(action, link, registry), (shared) => {
+    if (shared === undefined) return unknownReply('BLOB_UNKNOWN')
     const { size } = link
     const isRange = answer.kind === 'ranges'
     const redirect = registry.redirects?.replyTo({ digest, size, isRange, request })
@@ -124,17 +125,39 @@ function get({ action, link, request, registry, version }: Pull): MaybePromise<R
   })
 }
 
-function acquire(digest: Digest, link: BlobLink, registry: Registry): MaybePromise<SharedReader> {
-  return chain(registry.readers.acquire(digest), (shared) => {
+/** Undefined where it was deleted meanwhile. Errors: StorageError 'corrupt' where its bytes are not what its record says. */
+function acquire(
+  action: PullBlob,
+  link: BlobLink,
+  registry: Registry,
+): MaybePromise<SharedReader | undefined> {
+  const { readers } = registry
+  return chain(readers.acquire(action.digest), (shared) => {
     if (shared !== undefined && shared.reader.size === link.size) return shared
-    registry.damage?.onFound?.(digest)
-    // The record says that it is there: answering 404 would tell clients to believe it was never pushed.
-    if (shared === undefined) throw new StorageError('corrupt', `no file for ${digest}`)
-    shared.release()
-    // It may have been opened long ago.
-    registry.readers.drop(digest)
-    throw new StorageError('corrupt', `size of ${digest} is not what was recorded`)
+    // What was opened long ago may be another one than what is there now.
+    readers.drop(action.digest)
+    shared?.release()
+    return acquireAgain(action, registry)
   })
+}
+
+// Deleted and collected after the record was read, it has no bytes any more: an open that waits for a bucket takes long.
+async function acquireAgain(
+  { repository, digest }: PullBlob,
+  registry: Registry,
+): Promise<SharedReader | undefined> {
+  const { metadata, readers } = registry
+  metadata.refresh()
+  const link = await metadata.readBlob(repository, digest)
+  if (link === undefined) return undefined
+  const shared = await readers.acquire(digest)
+  if (shared !== undefined && shared.reader.size === link.size) return shared
+  registry.damage?.onFound?.(digest)
+  // The record says that it is there: answering 404 would tell clients to believe it was never pushed.
+  if (shared === undefined) throw new StorageError('corrupt', `no file for ${digest}`)
+  shared.release()
+  readers.drop(digest)
+  throw new StorageError('corrupt', `size of ${digest} is not what was recorded`)
 }
 
 async function small(

@@ -1,7 +1,7 @@
 // Takes the body of an upload request to the session's staging place.
 
 import type { RequestBody } from '../http/body.ts'
-import type { Digest } from '../oci/digest.ts'
+import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { OciError } from '../oci/error.ts'
 import { parseContentRange } from '../oci/range.ts'
 import type { IngestOutcome, IngestPlan } from '../offload/contract.ts'
@@ -71,6 +71,16 @@ function mayFollow(
   return digest === undefined && (announced.kind === 'in-order' || record.offset > 0)
 }
 
+/** Where the body is all of a blob, as its client says. */
+function wholeBlob(
+  record: UploadRecord,
+  { length: bytes }: RequestBody,
+  digest: Digest | undefined,
+): Parameters<Registry['blobs']['staging']>[2] {
+  if (digest === undefined || bytes === undefined || record.offset > 0) return undefined
+  return digestAlgorithm(digest) === record.algorithm ? { digest, bytes } : undefined
+}
+
 /** What the bytes are for. */
 export interface Purpose {
   /** What the whole blob is said to be, where that is known. */
@@ -96,7 +106,7 @@ export async function receiveBody(
   requireDiskRoom(registry, body.length ?? 0)
   const { diskRoom } = registry
   const plan: IngestPlan = {
-    target: registry.blobs.staging(record.id, record.fence),
+    target: registry.blobs.staging(record.id, record.fence, wholeBlob(record, body, digest)),
     offset: record.offset,
     algorithm: record.algorithm,
     ...(record.digest !== undefined && isTrusted(record, registry) && { digest: record.digest }),

@@ -60,6 +60,22 @@ export interface S3Object {
   readonly modifiedMs?: number
 }
 
+/** One part of an object that is put together. */
+export interface DonePart {
+  readonly PartNumber: number
+  readonly ETag: string
+}
+
+/** All bytes of an object that is not there yet: the bucket has them as parts, and waits for word that it is complete. */
+export interface UnfinishedObject {
+  readonly key: string
+  /** Of the multipart upload. */
+  readonly id: string
+  /** In bytes. */
+  readonly size: number
+  readonly parts: readonly DonePart[]
+}
+
 /** What has become of one attempt, for people and metrics. */
 export interface S3Attempt {
   readonly operation: string

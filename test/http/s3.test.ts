@@ -242,10 +242,10 @@ describe('blobs in a bucket', needsVersitygw, () => {
     await assert.rejects(client.get(`/v2/damaged/blobs/${digestOf(bytes)}`))
     const { body } = await site.admin('/metrics')
     assert.match(body, /^keelson_s3_wrong_blobs_total [1-9]/m)
-    assert.match(body, /^keelson_s3_requests_total\{operation="PutObject",result="ok"\} [1-9]/m)
+    assert.match(body, /^keelson_s3_requests_total\{operation="UploadPart",result="ok"\} [1-9]/m)
     assert.match(
       body,
-      /^keelson_s3_request_duration_seconds_count\{operation="CopyObject"\} [1-9]/m,
+      /^keelson_s3_request_duration_seconds_count\{operation="CompleteMultipartUpload"\} [1-9]/m,
     )
     await site.run('scrub')
     assertRefused(await client.get(`/v2/damaged/blobs/${digestOf(bytes)}`), 404, 'BLOB_UNKNOWN')

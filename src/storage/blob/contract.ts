@@ -2,7 +2,7 @@
 
 import type { Digest } from '../../oci/digest.ts'
 import type { UploadId } from '../../oci/upload-id.ts'
-import type { S3Connection, S3StagingLimits } from '../../s3/contract.ts'
+import type { S3Connection, S3StagingLimits, UnfinishedObject } from '../../s3/contract.ts'
 import type { SealingTerms } from '../../sealing/keys.ts'
 import type { StorageError } from '../error.ts'
 import type { BlobAudit, BlobMark } from './audit.ts'
@@ -26,7 +26,12 @@ export type StagingTarget =
       readonly limits: S3StagingLimits
       /** Of an upload: see `BlobStore.staging`. */
       readonly fence?: number
+      /** As the worker is to put it there at once: see `BlobStore.staging`. */
+      readonly whole?: { readonly key: string; readonly bytes: number }
     }
+
+/** A blob all of whose bytes are in the store, and that is not there yet. */
+export type UnfinishedBlob = UnfinishedObject
 
 /**
  * An open blob. `close` is idempotent and must be called; reads after it are a programmer error. Where its blob is
@@ -142,9 +147,15 @@ export interface BlobStore {
   /**
    * Where the bytes of this upload go. Pure: nothing is made until a worker writes. `fence`: of the session's record.
    * Each body has a higher one than those before, whatever server takes it; what belongs to a higher one, of a server that
-   * has taken the session over meanwhile, is not seen. Stores that hosts do not share need none.
+   * has taken the session over meanwhile, is not seen. Stores that hosts do not share need none. `whole`: the next body is
+   * all of this blob, as its client says, in bytes. A store may let the worker put it where it belongs at once, where nobody
+   * sees it: then the outcome has an `UnfinishedBlob`, and nothing is staged.
    */
-  staging(upload: UploadId, fence?: number): StagingTarget
+  staging(
+    upload: UploadId,
+    fence?: number,
+    whole?: { readonly digest: Digest; readonly bytes: number },
+  ): StagingTarget
 
   /**
    * Size in bytes of what is staged; undefined where nothing is. Not a whole number where it cannot be the end of any bytes,
@@ -172,8 +183,13 @@ export interface BlobStore {
       readonly replace: boolean
       /** As for `staging`. */
       readonly fence?: number
+      /** In place of what is staged. */
+      readonly unfinished?: UnfinishedBlob
     },
   ): Promise<void>
+
+  /** Give up what `publish` has not put in its place. Idempotent. Absent where nothing is unfinished. */
+  abandon?(unfinished: UnfinishedBlob): Promise<void>
 
   /** Drop what is staged. Idempotent. */
   discard(upload: UploadId): Promise<void>

@@ -2,9 +2,10 @@
 // the parts of one. Only pieces that are too small to be parts come here and go back, together.
 
 import type { S3Bucket } from '../../../s3/client.ts'
-import type { S3Object } from '../../../s3/contract.ts'
+import type { DonePart, S3Object } from '../../../s3/contract.ts'
 import { wrongBytes } from '../../../s3/fault.ts'
-import { copyObject, type DonePart, Multipart, putObject } from '../../../s3/objects.ts'
+import { Multipart } from '../../../s3/multipart.ts'
+import { copyObject, putObject } from '../../../s3/objects.ts'
 import type { Segment } from '../../../s3/pieces.ts'
 import { StagedReader } from '../../../s3/staged-reader.ts'
 import { inLanes, Turns } from './turns.ts'

@@ -6,20 +6,20 @@ import { parseUploadId, type UploadId } from '../../../oci/upload-id.ts'
 import type { S3Bucket } from '../../../s3/client.ts'
 import type { S3Credentials, S3Object, S3StagingLimits } from '../../../s3/contract.ts'
 import { S3Fault } from '../../../s3/fault.ts'
-import {
-  abortMultipart,
-  deleteObject,
-  listFolders,
-  listMultiparts,
-  listObjects,
-  lookAt,
-  putObject,
-} from '../../../s3/objects.ts'
+import { abortMultipart, listMultiparts, Multipart } from '../../../s3/multipart.ts'
+import { deleteObject, listFolders, listObjects, lookAt, putObject } from '../../../s3/objects.ts'
 import { type Piece, stagedBytes, stagedSegments } from '../../../s3/pieces.ts'
 import { listPieces, StagedReader } from '../../../s3/staged-reader.ts'
 import { StorageError } from '../../error.ts'
 import type { BlobMark } from '../audit.ts'
-import type { BlobAddresses, BlobReader, BlobStore, Erased, StagingTarget } from '../contract.ts'
+import type {
+  BlobAddresses,
+  BlobReader,
+  BlobStore,
+  Erased,
+  StagingTarget,
+  UnfinishedBlob,
+} from '../contract.ts'
 import {
   blobsKey,
   dataKey,
@@ -39,7 +39,7 @@ const removalsAtOnce = 8
 const probeKey = '_keelson/probe'
 // A bucket refuses what was signed 15 minutes before (AWS "RequestTimeTooSkewed"), by its own clock.
 const removalsLateMs = 20 * 60 * 1000
-// Longer than any publish takes.
+// Longer than any body and its publishing take.
 const forgottenMs = 24 * 60 * 60 * 1000
 
 export interface S3StoreOptions {
@@ -61,6 +61,15 @@ export interface S3StoreOptions {
   readonly now: () => number
 }
 
+type PublishOptions = NonNullable<Parameters<BlobStore['publish']>[3]>
+
+/** What is put at the key of a blob, and what is there. Units: bytes. */
+interface Placing {
+  readonly size: number
+  readonly there: number | undefined
+  readonly replace: boolean
+}
+
 export class S3BlobStore implements BlobStore {
   readonly spansHosts = true
   readonly removalsLateMs: number = removalsLateMs
@@ -68,6 +77,7 @@ export class S3BlobStore implements BlobStore {
   readonly #root: string
   readonly #options: S3StoreOptions
   readonly #onClose: () => void
+  readonly #completed = new WeakSet<UnfinishedBlob>()
 
   constructor(options: S3StoreOptions, onClose: () => void = () => undefined) {
     this.#bucket = options.bucket
@@ -121,9 +131,20 @@ export class S3BlobStore implements BlobStore {
     return { size, mark: `${size} ${etag} ${modifiedMs}` }
   }
 
-  staging(upload: UploadId, fence?: number): StagingTarget {
+  staging(
+    upload: UploadId,
+    fence?: number,
+    whole?: { readonly digest: Digest; readonly bytes: number },
+  ): StagingTarget {
     const target = this.#target(this.#folder(upload))
-    return fence === undefined ? target : { ...target, fence }
+    return {
+      ...target,
+      ...(fence === undefined ? {} : { fence }),
+      // A multipart upload has at least one byte.
+      ...(whole === undefined || whole.bytes === 0
+        ? {}
+        : { whole: { key: `${this.#root}${dataKey(whole.digest)}`, bytes: whole.bytes } }),
+    }
   }
 
   readingTarget(digest: Digest): StagingTarget {
@@ -151,27 +172,30 @@ export class S3BlobStore implements BlobStore {
     upload: UploadId,
     digest: Digest,
     size: number,
-    { replace, fence }: { readonly replace: boolean; readonly fence?: number } = { replace: false },
+    { replace, fence, unfinished }: PublishOptions = { replace: false },
   ): Promise<void> {
     const there = await this.size(digest)
     if (!replace && there !== undefined) return requireSize(digest, there, size)
+    if (unfinished !== undefined)
+      return this.#complete(unfinished, digest, { size, replace, there })
     const pieces = await this.#pieces(upload, fence)
     // More than that is what bodies that were given up have left, or send still.
     if ((stagedBytes(pieces) ?? -1) < size) {
       if (there !== undefined) return requireSize(digest, there, size)
       throw new StorageError('conflict', `not ${size} bytes are staged for ${digest}`)
     }
-    try {
-      await this.#putTogether(
-        digest,
-        stagedSegments(pieces, size),
-        !(replace && there !== undefined),
-      )
-    } catch (cause) {
-      // What is there then may still be what was to be replaced.
-      if (replace) throw storageFault(`replace ${digest}`, cause)
-      await this.#requireThere(digest, size, cause)
-    }
+    const segments = stagedSegments(pieces, size)
+    const key = `${this.#root}${dataKey(digest)}`
+    const { partBytes, equalParts = false } = this.#options.limits
+    await this.#place(digest, { size, replace, there }, (isNew) =>
+      putTogether(this.#bucket, segments, key, { isNew, partBytes, equalParts }),
+    )
+  }
+
+  async abandon(unfinished: UnfinishedBlob): Promise<void> {
+    if (this.#completed.has(unfinished)) return
+    const { key, id } = unfinished
+    await guarded(`abort ${key}`, () => abortMultipart(this.#bucket, key, id))
   }
 
   async discard(upload: UploadId): Promise<void> {
@@ -286,20 +310,38 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
-  async #putTogether(
+  async #complete(unfinished: UnfinishedBlob, digest: Digest, how: Placing): Promise<void> {
+    const { parts } = unfinished
+    if (unfinished.size !== how.size) {
+      throw new StorageError('conflict', `not ${how.size} bytes were sent for ${digest}`)
+    }
+    if (this.#completed.has(unfinished)) {
+      if (how.there === how.size) return
+      throw new StorageError('unavailable', `${digest} was removed while it was published`)
+    }
+    const multipart = Multipart.of(this.#bucket, unfinished)
+    await this.#place(digest, how, async (isNew) => {
+      await multipart.complete(parts, { isNew })
+      this.#completed.add(unfinished)
+    })
+  }
+
+  async #place(
     digest: Digest,
-    segments: ReturnType<typeof stagedSegments>,
-    isNew: boolean,
+    { size, replace, there }: Placing,
+    put: (isNew: boolean) => Promise<void>,
   ): Promise<void> {
-    const key = `${this.#root}${dataKey(digest)}`
-    const { partBytes, equalParts = false } = this.#options.limits
-    const terms = { partBytes, equalParts }
+    const isNew = !(replace && there !== undefined)
     try {
-      await putTogether(this.#bucket, segments, key, { isNew, ...terms })
-    } catch (error) {
-      // One that knows no conditions: whatever another one puts there meanwhile are the same, verified bytes.
-      if (!(isNew && error instanceof S3Fault && error.code === 'NotImplemented')) throw error
-      await putTogether(this.#bucket, segments, key, { isNew: false, ...terms })
+      await put(isNew).catch((error: unknown) => {
+        // One that knows no conditions: whatever another one puts there meanwhile are the same, verified bytes.
+        if (!(isNew && error instanceof S3Fault && error.code === 'NotImplemented')) throw error
+        return put(false)
+      })
+    } catch (cause) {
+      // What is there then may still be what was to be replaced.
+      if (replace) throw storageFault(`replace ${digest}`, cause)
+      await this.#requireThere(digest, size, cause)
     }
   }
 
