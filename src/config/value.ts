@@ -74,6 +74,8 @@ export function describeExpected(entry: Entry): string {
     case 'path':
       return 'a path'
     case 'text':
+      if (entry.lengthMin > 1)
+        return `printable ASCII text of ${entry.lengthMin} characters or more`
       return entry.lengthMin === 0 ? 'printable ASCII text' : 'printable ASCII text, not empty'
     case 'mode':
       return 'an octal mode in quotes, such as `"0660"`'

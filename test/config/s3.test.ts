@@ -32,6 +32,11 @@ describe('a bucket', () => {
 
   const refused: readonly (readonly [what: string, toml: string, pattern: RegExp])[] = [
     ['a bucket in clear', base('endpoint = "http://s3.test"\n'), /endpoint: expected an https/],
+    [
+      'a short name',
+      base('').replace(/^bucket = .*$/m, 'bucket = "b"'),
+      /bucket: expected printable ASCII text of 3 characters or more; found "b"/,
+    ],
     ['a path', base('endpoint = "https://s3.test/x"\n'), /endpoint: expected https:\/\/HOST/],
     [
       'another place in clear for clients',
