@@ -80,7 +80,7 @@ const own = {
     min: '100ms',
     max: '10m',
     reload: 'restart',
-    doc: 'For each statement, and for how long a transaction may stay idle; then 503.',
+    doc: 'For each statement; then 503. The database ends a transaction that stays idle for half of it, as that of a host that is gone, so that those who wait for its locks get them.',
   },
 } as const
 

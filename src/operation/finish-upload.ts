@@ -63,19 +63,14 @@ export async function finishUpload(
   return reply ?? unknownReply('BLOB_UPLOAD_UNKNOWN')
 }
 
-/** A whole blob in the request that opened its session. Errors: as `finishUpload`. */
-export async function receiveAndCommit(
+/** A whole blob in the request that opened its session, whose owner it has. Errors: as `finishUpload`. */
+export function receiveAndCommit(
   record: UploadRecord,
   digest: Digest,
   request: OperationRequest,
   registry: Registry,
 ): Promise<Reply> {
-  // In a shared store the record has no owner yet, and only an owner may end a session.
-  const claimed = registry.shared
-    ? await registry.metadata.claimUpload(record.id, registry.owner(), registry.now(), () => false)
-    : record
-  if (claimed === undefined) return unknownReply('BLOB_UPLOAD_UNKNOWN')
-  return commit(claimed, digest, { kind: 'nothing' }, request.body, registry)
+  return commit(record, digest, { kind: 'nothing' }, request.body, registry)
 }
 
 async function commit(

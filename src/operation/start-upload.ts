@@ -47,10 +47,11 @@ export async function startUpload(
   const bytes = request.body.length ?? 0
   await requireRoom(repository, digest, bytes, registry)
   requireDiskRoom(registry, bytes)
-  const record = await openSession(repository, digestAlgorithm(digest), registry)
+  let record = await openSession(repository, digestAlgorithm(digest), registry)
   // Nobody else knows the session; this keeps it from expiring under a body that takes its time.
   const writer = await registry.uploads.write(record.id)
   try {
+    record = (await claimed(record, registry)) ?? record
     return await receiveAndCommit(record, digest, request, registry)
   } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
@@ -59,6 +60,15 @@ export async function startUpload(
   } finally {
     writer.end()
   }
+}
+
+// In a shared store the record has no owner yet, and only an owner may end a session.
+async function claimed(
+  { id }: UploadRecord,
+  registry: Registry,
+): Promise<UploadRecord | undefined> {
+  if (!registry.shared) return undefined
+  return registry.metadata.claimUpload(id, registry.owner(), registry.now(), () => false)
 }
 
 /** Nobody else knows the session: where it is not ours any more, this server's lease has ended meanwhile. */

@@ -156,6 +156,17 @@ test('a single POST whose server has lost its lease meanwhile is asked to come a
   assertStatus(await registry.send('POST', target, { body: bytes }), 201)
 })
 
+for (const shared of [false, true]) {
+  test(`a single POST that is refused leaves no session, ${shared ? 'shared' : 'alone'}`, async (t) => {
+    const registry = await open(t, { registry: { shared } })
+    const target = `${uploads}?digest=${digestOf(Buffer.from('others'))}`
+    assertRefused(await registry.send('POST', target, { body: bytes }), 400, 'DIGEST_INVALID')
+    assert.deepEqual(await registry.stores.metadata.listUploads({ limit: 10 }), [])
+    assert.deepEqual(await stagedIn(registry), [])
+    await registry.assertAtRest()
+  })
+}
+
 test('a server that wakes after another one has taken a session over does not end it', async (t) => {
   let isAsleep = false
   const registry = await open(t, {

@@ -86,7 +86,8 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenPostgr
       ...{ pool, counts, now: () => performance.now(), random: Math.random },
       wait: (ms) => sleep(ms),
       conflictsMaxMs: options.conflictsMaxMs ?? 10_000,
-      idleMaxMs: options.statementTimeoutMs,
+      // Whoever waits for those locks still has time to get them.
+      idleMaxMs: Math.ceil(options.statementTimeoutMs / 2),
       syncing: durability === 'none' ? 'off' : syncing,
     })
     const store = new PostgresKeyValueStore(pool, writes)
