@@ -4,7 +4,7 @@ import { S3Bucket } from '../src/s3/client.ts'
 import type { S3Attempt, UnfinishedObject } from '../src/s3/contract.ts'
 import { S3Fault } from '../src/s3/fault.ts'
 import { lookAt } from '../src/s3/objects.ts'
-import { type Segment, stagedSegments } from '../src/s3/pieces.ts'
+import { type Piece, type Segment, stagedSegments } from '../src/s3/pieces.ts'
 import { StagedReader } from '../src/s3/staged-reader.ts'
 import { PartBudget } from './part-budget.ts'
 import { S3DirectWriter } from './s3-direct-writer.ts'
@@ -35,11 +35,11 @@ export class S3Place {
       const direct = S3DirectWriter.open({ bucket, budget, ...whole, partBytes })
       if (direct !== undefined) return new S3Direct(direct)
     }
-    // A body from the first byte on need not wait for it: nothing that it finds is in its way.
-    const listed = piecesUpTo(bucket, folder, offset, terms.fence)
-    const pieces = offset === 0 ? undefined : await guarded(listed)
-    const writer = new S3Writer({ bucket, budget, folder, offset, fence, partBytes }, listed)
-    return new S3Staged(new StagedReader(bucket, stagedSegments(pieces ?? [])), writer)
+    const list = (): Promise<readonly Piece[]> => piecesUpTo(bucket, folder, offset, terms.fence)
+    // Of a body from the first byte on nothing that it would find is in its way.
+    const pieces = offset === 0 ? [] : await guarded(list())
+    const writer = new S3Writer({ bucket, budget, folder, offset, fence, partBytes }, list)
+    return new S3Staged(new StagedReader(bucket, stagedSegments(pieces)), writer)
   }
 
   /** To read the first `length` bytes. Errors: IngestFailure 'corrupt' where they are fewer. */

@@ -33,18 +33,16 @@ export interface WriterPlace {
 export class S3Writer implements PartHolder {
   readonly #place: WriterPlace
   readonly #stopping = new AbortController()
-  /** What the upload had when this body began. Rejects where it has fewer bytes than were committed. */
-  readonly #pieces: Promise<readonly Piece[]>
+  readonly #list: () => Promise<readonly Piece[]>
   readonly #sending = new Set<Promise<void>>()
   #hasSent = false
   #part: Part | undefined
   #failure: { readonly error: unknown } | undefined
 
-  constructor(place: WriterPlace, pieces: Promise<readonly Piece[]>) {
+  /** `list`: what the upload has. Where that is fewer bytes than were committed, there is no writer. */
+  constructor(place: WriterPlace, list: () => Promise<readonly Piece[]>) {
     this.#place = place
-    this.#pieces = pieces
-    // Told by the first use of it.
-    pieces.catch(() => undefined)
+    this.#list = list
     place.budget.join(this)
   }
 
@@ -79,7 +77,7 @@ export class S3Writer implements PartHolder {
     if (this.#hasSent) return
     const { offset, fence, folder, bucket } = this.#place
     // An empty piece: it says that the bytes end here.
-    if (stagedBytes(await this.#pieces) === offset) return
+    if (stagedBytes(await this.#list()) === offset) return
     const key = `${folder}${pieceName(fence, offset, 0)}`
     await putObject(bucket, key, new Uint8Array(0))
   }
@@ -154,8 +152,6 @@ export class S3Writer implements PartHolder {
 
   async #put(part: Part): Promise<void> {
     const { bucket, fence, folder } = this.#place
-    // Where fewer are there than were committed, none are added.
-    await this.#pieces
     const bytes = Buffer.from(part.bytes.buffer, 0, part.filled)
     const sum = crc32(bytes)
     const key = `${folder}${pieceName(fence, part.start, sum)}`

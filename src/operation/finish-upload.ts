@@ -92,10 +92,12 @@ async function commit(
     if (staged.unfinished !== undefined) abandon(staged.unfinished, registry)
   }
   registry.uploads.close(record.id)
-  // The blob is safe under its digest; the staged name of the same bytes is only litter.
-  discardStaged(record.id, registry).catch((error: unknown) =>
-    registry.onBackgroundFault('discard staged bytes', error),
-  )
+  // The blob is safe under its digest; the staged name of the same bytes is only litter. Its first body may have staged none.
+  if (staged.unfinished === undefined || record.fence > 1) {
+    discardStaged(record.id, registry).catch((error: unknown) =>
+      registry.onBackgroundFault('discard staged bytes', error),
+    )
+  }
   return blobCreatedReply(registry, repository, digest)
 }
 

@@ -22,6 +22,12 @@ export const bytesType: string = 'application/octet-stream'
 
 /** Undefined where there is no such object, and the bucket says so itself. */
 export async function lookAt(bucket: S3Bucket, key: string): Promise<S3Object | undefined> {
+  // The answer to a HEAD has no body, so it does not tell an absent key from an absent bucket or a wrong host.
+  return (await glanceAt(bucket, key)) ?? lookByList(bucket, key)
+}
+
+/** The same by one request, for who is to write there next: undefined also where there is no such bucket. */
+export async function glanceAt(bucket: S3Bucket, key: string): Promise<S3Object | undefined> {
   const { bucket: Bucket } = bucket.connection
   try {
     const head = await bucket.call('HeadObject', (client, abortSignal) =>
@@ -29,10 +35,9 @@ export async function lookAt(bucket: S3Bucket, key: string): Promise<S3Object | 
     )
     return objectOf(key, head.ContentLength, head.ETag, head.LastModified)
   } catch (error) {
-    // The answer to a HEAD has no body, so it does not tell an absent key from an absent bucket or a wrong host.
     if (!(error instanceof S3Fault && error.code === 'NotFound')) throw error
+    return undefined
   }
-  return lookByList(bucket, key)
 }
 
 async function lookByList(bucket: S3Bucket, key: string): Promise<S3Object | undefined> {

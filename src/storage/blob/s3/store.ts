@@ -5,8 +5,7 @@ import { type Digest, parseDigest } from '../../../oci/digest.ts'
 import { parseUploadId, type UploadId } from '../../../oci/upload-id.ts'
 import type { S3Bucket } from '../../../s3/client.ts'
 import type { S3Credentials, S3Object, S3StagingLimits } from '../../../s3/contract.ts'
-import { S3Fault } from '../../../s3/fault.ts'
-import { abortMultipart, listMultiparts, Multipart } from '../../../s3/multipart.ts'
+import { abortMultipart, listMultiparts } from '../../../s3/multipart.ts'
 import { deleteObject, listFolders, listObjects, lookAt, putObject } from '../../../s3/objects.ts'
 import { type Piece, stagedBytes, stagedSegments } from '../../../s3/pieces.ts'
 import { listPieces, StagedReader } from '../../../s3/staged-reader.ts'
@@ -31,7 +30,8 @@ import {
 } from '../keys.ts'
 import { guarded, storageFault } from './fault.ts'
 import { hasOtherRecords, readId, writeId } from './place.ts'
-import { copyWhole, putTogether } from './publish.ts'
+import { copyWhole } from './publish.ts'
+import { Publisher, type PublishOptions } from './publisher.ts'
 import { ObjectReader } from './reader.ts'
 import { inLanes } from './turns.ts'
 
@@ -61,15 +61,6 @@ export interface S3StoreOptions {
   readonly now: () => number
 }
 
-type PublishOptions = NonNullable<Parameters<BlobStore['publish']>[3]>
-
-/** What is put at the key of a blob, and what is there. Units: bytes. */
-interface Placing {
-  readonly size: number
-  readonly there: number | undefined
-  readonly replace: boolean
-}
-
 export class S3BlobStore implements BlobStore {
   readonly spansHosts = true
   readonly removalsLateMs: number = removalsLateMs
@@ -77,13 +68,17 @@ export class S3BlobStore implements BlobStore {
   readonly #root: string
   readonly #options: S3StoreOptions
   readonly #onClose: () => void
-  readonly #completed = new WeakSet<UnfinishedBlob>()
+  readonly #publisher: Publisher
 
   constructor(options: S3StoreOptions, onClose: () => void = () => undefined) {
     this.#bucket = options.bucket
     this.#root = options.root
     this.#options = options
     this.#onClose = onClose
+    const { bucket, limits, root } = options
+    this.#publisher = new Publisher({ bucket, limits, root }, (upload, fence) =>
+      this.#pieces(upload, fence),
+    )
   }
 
   /** For people: bucket and what keys begin with. */
@@ -136,6 +131,8 @@ export class S3BlobStore implements BlobStore {
     fence?: number,
     whole?: { readonly digest: Digest; readonly bytes: number },
   ): StagingTarget {
+    // More is to come than what an earlier publish has found.
+    if (fence !== undefined) this.#publisher.takeStaged(upload)
     const target = this.#target(this.#folder(upload))
     return {
       ...target,
@@ -168,41 +165,28 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
-  async publish(
+  publish(
     upload: UploadId,
     digest: Digest,
     size: number,
-    { replace, fence, unfinished }: PublishOptions = { replace: false },
+    options: PublishOptions = { replace: false },
   ): Promise<void> {
-    const there = await this.size(digest)
-    if (!replace && there !== undefined) return requireSize(digest, there, size)
-    if (unfinished !== undefined)
-      return this.#complete(unfinished, digest, { size, replace, there })
-    const pieces = await this.#pieces(upload, fence)
-    // More than that is what bodies that were given up have left, or send still.
-    if ((stagedBytes(pieces) ?? -1) < size) {
-      if (there !== undefined) return requireSize(digest, there, size)
-      throw new StorageError('conflict', `not ${size} bytes are staged for ${digest}`)
-    }
-    const segments = stagedSegments(pieces, size)
-    const key = `${this.#root}${dataKey(digest)}`
-    const { partBytes, equalParts = false } = this.#options.limits
-    await this.#place(digest, { size, replace, there }, (isNew) =>
-      putTogether(this.#bucket, segments, key, { isNew, partBytes, equalParts }),
-    )
+    return this.#publisher.publish(upload, digest, size, options)
   }
 
-  async abandon(unfinished: UnfinishedBlob): Promise<void> {
-    if (this.#completed.has(unfinished)) return
-    const { key, id } = unfinished
-    await guarded(`abort ${key}`, () => abortMultipart(this.#bucket, key, id))
+  abandon(unfinished: UnfinishedBlob): Promise<void> {
+    return this.#publisher.abandon(unfinished)
   }
 
   async discard(upload: UploadId): Promise<void> {
     const folder = this.#folder(upload)
     await guarded(`remove ${folder}`, async () => {
-      const keys: string[] = []
-      for await (const { key } of listObjects(this.#bucket, folder)) keys.push(key)
+      // What an older body sends late is found by whoever looks for sessions without a record.
+      const published = this.#publisher.takeStaged(upload)
+      const keys: string[] = [...(published ?? [])]
+      if (published === undefined) {
+        for await (const { key } of listObjects(this.#bucket, folder)) keys.push(key)
+      }
       await inLanes(removalsAtOnce, keys, (key) => deleteObject(this.#bucket, key))
     })
   }
@@ -310,50 +294,6 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
-  async #complete(unfinished: UnfinishedBlob, digest: Digest, how: Placing): Promise<void> {
-    const { parts } = unfinished
-    if (unfinished.size !== how.size) {
-      throw new StorageError('conflict', `not ${how.size} bytes were sent for ${digest}`)
-    }
-    if (this.#completed.has(unfinished)) {
-      if (how.there === how.size) return
-      throw new StorageError('unavailable', `${digest} was removed while it was published`)
-    }
-    const multipart = Multipart.of(this.#bucket, unfinished)
-    await this.#place(digest, how, async (isNew) => {
-      await multipart.complete(parts, { isNew })
-      this.#completed.add(unfinished)
-    })
-  }
-
-  async #place(
-    digest: Digest,
-    { size, replace, there }: Placing,
-    put: (isNew: boolean) => Promise<void>,
-  ): Promise<void> {
-    const isNew = !(replace && there !== undefined)
-    try {
-      await put(isNew).catch((error: unknown) => {
-        // One that knows no conditions: whatever another one puts there meanwhile are the same, verified bytes.
-        if (!(isNew && error instanceof S3Fault && error.code === 'NotImplemented')) throw error
-        return put(false)
-      })
-    } catch (cause) {
-      // What is there then may still be what was to be replaced.
-      if (replace) throw storageFault(`replace ${digest}`, cause)
-      await this.#requireThere(digest, size, cause)
-    }
-  }
-
-  // Another one was first, or it is there although the answer was lost.
-  async #requireThere(digest: Digest, size: number, cause: unknown): Promise<void> {
-    const fault = storageFault(`publish ${digest}`, cause)
-    if (!(cause instanceof S3Fault) || cause.kind === 'full') throw fault
-    const there = await this.size(digest)
-    if (there === undefined) throw fault
-    requireSize(digest, there, size)
-  }
-
   // Once: an attempt without an answer may happen when a later one has long been answered, and the blob been pushed again.
   #remove(key: string, requireHeld?: () => void): Promise<void> {
     return deleteObject(this.#bucket, key, {
@@ -379,12 +319,6 @@ export class S3BlobStore implements BlobStore {
       await abortMultipart(this.#bucket, key, id)
     }
   }
-}
-
-/** Errors: StorageError 'corrupt'. */
-function requireSize(digest: Digest, there: number, size: number): void {
-  if (there === size) return
-  throw new StorageError('corrupt', `${digest} has ${there} bytes instead of ${size}`)
 }
 
 function digestOfKey(key: string): Digest | undefined {
