@@ -31,6 +31,9 @@ const busyWaitMsMax = 20_000
 const busyPauseMs = 5
 const busyPauseMsMax = 200
 
+// A session begins with 1, and each body claims it: before this one there was none that could have staged anything.
+const firstBodyFence = 2
+
 type CompleteUpload = Extract<Action, { kind: 'complete-upload' }>
 
 /**
@@ -92,8 +95,8 @@ async function commit(
     if (staged.unfinished !== undefined) abandon(staged.unfinished, registry)
   }
   registry.uploads.close(record.id)
-  // The blob is safe under its digest; the staged name of the same bytes is only litter. Its first body may have staged none.
-  if (staged.unfinished === undefined || record.fence > 1) {
+  // The blob is safe under its digest; the staged name of the same bytes is only litter.
+  if (staged.unfinished === undefined || record.fence > firstBodyFence) {
     discardStaged(record.id, registry).catch((error: unknown) =>
       registry.onBackgroundFault('discard staged bytes', error),
     )

@@ -55,8 +55,18 @@ export class Jobs {
     }
   }
 
-  /** Errors: AssertionError where it finds anything. */
+  /**
+   * Errors: AssertionError where it finds anything. A scrub that goes on where another one was cut tells what that one could
+   * not read during a fault: then a whole one decides.
+   */
   async requireSound(node: HostNode, kind: Kind): Promise<readonly string[]> {
+    const first = await this.#run(node, kind)
+    const job = kind === 'scrub' && first.ok !== true ? await this.#run(node, kind) : first
+    assert.deepEqual([job.state, job.outcome, job.ok], ['ended', 'ok', true], JSON.stringify(job))
+    return job.summary ?? []
+  }
+
+  async #run(node: HostNode, kind: Kind): Promise<Job> {
     await poll(
       `${kind} can be started`,
       async () => {
@@ -65,9 +75,7 @@ export class Jobs {
       },
       60_000,
     )
-    const job = await this.#ended(node, kind)
-    assert.deepEqual([job.state, job.outcome, job.ok], ['ended', 'ok', true], JSON.stringify(job))
-    return job.summary ?? []
+    return this.#ended(node, kind)
   }
 
   async #once(node: HostNode, kind: Kind): Promise<string> {

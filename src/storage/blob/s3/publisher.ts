@@ -56,14 +56,17 @@ export class Publisher {
     size: number,
     { replace, fence, unfinished }: PublishOptions,
   ): Promise<void> {
-    const [there, pieces = []] = await Promise.all([
+    // Asked for at once, but for a second look at what was published.
+    const isListed = unfinished === undefined && !this.#staged.has(upload)
+    const [there, listed] = await Promise.all([
       this.#size(digest),
-      unfinished === undefined ? this.#pieces(upload, fence) : undefined,
+      isListed ? this.#pieces(upload, fence) : undefined,
     ])
     if (!replace && there !== undefined) return requireSize(digest, there, size)
     if (unfinished !== undefined) {
       return this.#complete(unfinished, digest, { size, replace, there })
     }
+    const pieces = listed ?? (await this.#pieces(upload, fence))
     // More than that is what bodies that were given up have left, or send still.
     if ((stagedBytes(pieces) ?? -1) < size) {
       if (there !== undefined) return requireSize(digest, there, size)
