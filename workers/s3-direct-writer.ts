@@ -40,7 +40,7 @@ export class S3DirectWriter {
     this.#place = place
     this.#partBytes = partBytes
     this.#part = new Uint8Array(partBytes)
-    this.#multipart = Multipart.begin(place.bucket, place.key)
+    this.#multipart = Multipart.begin(place.bucket, place.key, this.#stopping.signal)
     // Told by the first use of it.
     this.#multipart.catch(() => undefined)
   }
@@ -87,15 +87,15 @@ export class S3DirectWriter {
     this.#stopping.abort()
   }
 
-  /** Resolves when nothing of it is under way any more. Parts that nobody is to complete are gone then, or soon. */
+  /** Resolves when no part is under way any more. Those that nobody is to complete are gone soon. */
   async close(): Promise<void> {
     await this.#settle()
     const { budget } = this.#place
     budget.giveBack((this.#buffers - 1) * this.#partBytes)
     budget.endReserve(this.#partBytes)
     if (this.#unfinished !== undefined) return
-    // Where the bucket does not answer, the store finds it by its age.
-    await this.#multipart.then((multipart) => multipart.abort()).catch(() => undefined)
+    // Nobody waits for it: a bucket that does not answer would hold the session. Then the store finds it by its age.
+    void this.#multipart.then((multipart) => multipart.abort()).catch(() => undefined)
   }
 
   /** Room for the next part: that of one that was sent, or more where there is any. */

@@ -33,15 +33,16 @@ export class Multipart {
     return multipart
   }
 
-  static async begin(bucket: S3Bucket, key: string): Promise<Multipart> {
+  static async begin(bucket: S3Bucket, key: string, signal?: AbortSignal): Promise<Multipart> {
     const { bucket: Bucket } = bucket.connection
-    const { UploadId } = await bucket.call('CreateMultipartUpload', (client, abortSignal) =>
-      client.send(
-        new CreateMultipartUploadCommand({
-          ...{ Bucket, Key: key, ContentType: bytesType },
-        }),
-        { abortSignal },
-      ),
+    const { UploadId } = await bucket.call(
+      'CreateMultipartUpload',
+      (client, abortSignal) =>
+        client.send(
+          new CreateMultipartUploadCommand({ Bucket, Key: key, ContentType: bytesType }),
+          { abortSignal },
+        ),
+      { signal },
     )
     if (UploadId === undefined) throw wrongBytes(`begin ${key}`, 'the answer has no upload id')
     return new Multipart(bucket, key, UploadId)

@@ -10,8 +10,11 @@ import { newUploadId, type UploadId } from '../../../../src/oci/upload-id.ts'
 import { listMultiparts } from '../../../../src/s3/multipart.ts'
 import type { UnfinishedBlob } from '../../../../src/storage/blob/contract.ts'
 import { StorageError } from '../../../../src/storage/error.ts'
+import { poll } from '../../../http/product.ts'
+import { FedBody } from '../../../offload/fed-body.ts'
 import { patternBytes } from '../../../support/pattern-source.ts'
 import { S3Gate } from '../../../support/s3-faults.ts'
+import { within } from '../../../support/until.ts'
 import { needsVersitygw, S3Server } from '../../../support/versitygw.ts'
 import { mib, openS3Scene, type S3Scene } from './scene.ts'
 
@@ -122,8 +125,31 @@ describe('whole blobs to a bucket', needsVersitygw, () => {
     })
     const target = scene.store.staging(upload, 1, { digest, bytes: bytes.length })
     await assert.rejects(scene.receive({ upload, target }, bytes), isUnavailable)
-    assert.deepEqual(await listMultiparts(scene.bucket, scene.root), [])
+    const left = (): ReturnType<typeof listMultiparts> => listMultiparts(scene.bucket, scene.root)
+    await poll('nothing is left', async () => ((await left()).length === 0 ? true : undefined))
   })
+
+  check(
+    'a body that is given up is over at once, also where the bucket is silent',
+    async (scene, upload) => {
+      gate.behave(() => ({ kind: 'stalls' }))
+      const target = scene.store.staging(upload, 1, { digest, bytes: bytes.length })
+      const body = new FedBody({ length: bytes.length }).feed(bytes.subarray(0, 6 * mib))
+      const given = scene.ingest.receive(
+        {
+          ...{ target, offset: 0, algorithm: 'sha256', sync: true },
+          ...{ hash: { kind: 'stream' }, bytesMax: Number.MAX_SAFE_INTEGER },
+        },
+        body,
+      )
+      // The thread has all of it, and a part that waits for the bucket.
+      const isTaken = async (): Promise<true | undefined> =>
+        (body.backlog === 0 && scene.ingest.gauges.slabBytesInUse === 0) || undefined
+      await poll('all is taken', isTaken)
+      body.abort()
+      assert.equal((await within('its end', given, 5_000)).kind, 'aborted')
+    },
+  )
 
   check(
     'what is there already stays, and is replaced where it is damaged',
