@@ -145,7 +145,8 @@ export interface BlobStore {
   look?(digest: Digest): Promise<{ readonly size: number; readonly mark: BlobMark } | undefined>
 
   /**
-   * Where the bytes of this upload go. Pure: nothing is made until a worker writes. `fence`: of the session's record.
+   * Where the bytes of this upload go. Nothing is made until a worker writes, but for the key of a store that encrypts, which is
+   * listed again where it was not. Errors: StorageError. `fence`: of the session's record.
    * Each body has a higher one than those before, whatever server takes it; what belongs to a higher one, of a server that
    * has taken the session over meanwhile, is not seen. Stores that hosts do not share need none. `whole`: the next body is
    * all of this blob, as its client says, in bytes. A store may let the worker put it where it belongs at once, where nobody

@@ -28,12 +28,20 @@ const { O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
 export class FsSealing implements BlobSealing {
   readonly #root: string
   readonly #keys: SealingKeys
+  readonly #isPlainAt: (path: string, digest: Digest) => Promise<boolean>
   readonly #onForged: ((digest: Digest) => void) | undefined
   readonly #parts = new RecentParts()
 
-  constructor(root: string, keys: SealingKeys, onForged?: (digest: Digest) => void) {
+  /** `isPlainAt`: whether a blob that looks encrypted is none; reads all of it. */
+  constructor(
+    root: string,
+    keys: SealingKeys,
+    onForged?: (digest: Digest) => void,
+    isPlainAt: (path: string, digest: Digest) => Promise<boolean> = async () => false,
+  ) {
     this.#root = root
     this.#onForged = onForged
+    this.#isPlainAt = isPlainAt
     this.#keys = keys
   }
 
@@ -94,8 +102,16 @@ export class FsSealing implements BlobSealing {
     }
   }
 
-  rewrap(digest: Digest): Promise<Rewrapped> {
-    return this.#rewrapFile(join(this.#root, dataKey(digest)), digest)
+  async rewrap(digest: Digest): Promise<Rewrapped> {
+    const path = join(this.#root, dataKey(digest))
+    try {
+      return await this.#rewrapFile(path, digest)
+    } catch (error) {
+      // Its header names keys that nobody has, or none: it was pushed so, or is damaged.
+      const isDoubtful = error instanceof StorageError && error.cause instanceof SealingFault
+      if (isDoubtful && (await this.#isPlainAt(path, digest))) return 'plain'
+      throw error
+    }
   }
 
   rewrapStaged(upload: UploadId): Promise<Rewrapped> {

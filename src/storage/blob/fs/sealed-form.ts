@@ -72,6 +72,21 @@ export class SealedForm implements FileForm {
     return header && (isSealed(header) ? blobLength(size) : size)
   }
 
+  /** Of a blob that looks encrypted. Reads all of it, once. Errors: StorageError. */
+  async isPlainAt(path: string, digest: Digest): Promise<boolean> {
+    const header = await readHeader(path)
+    const opened = await this.#openRaw(path)
+    try {
+      return (
+        header !== undefined &&
+        opened !== undefined &&
+        (await this.#isPlain(opened, digest, header))
+      )
+    } finally {
+      opened?.file.close()
+    }
+  }
+
   /** One of a key that is needed and not there is left for whoever has it. */
   async #isPlain(opened: OpenFile, digest: Digest, header: Uint8Array): Promise<boolean> {
     if (this.#isOf(header, digest)) return false

@@ -85,8 +85,10 @@ class FsBlobStore implements BlobStore {
   constructor({ rootDir, durability, keys, onForged }: FsBlobStoreOptions) {
     if (keys === undefined) this.#form = new KeylessForm(rootDir)
     else {
-      this.sealing = new FsSealing(rootDir, keys, onForged)
-      this.#form = new SealedForm(rootDir, keys, this.sealing, openRaw)
+      const sealing = new FsSealing(rootDir, keys, onForged, (...of) => form.isPlainAt(...of))
+      const form = new SealedForm(rootDir, keys, sealing, openRaw)
+      this.sealing = sealing
+      this.#form = form
     }
     this.audit = new FsBlobAudit(rootDir, this.#form)
     this.#root = rootDir

@@ -6,6 +6,15 @@ import { s3Fault } from '../../../../src/s3/fault.ts'
 import { storageFault } from '../../../../src/storage/blob/s3/fault.ts'
 import { loggedError } from '../../../../src/telemetry/log-error.ts'
 
+test('what passes is tried again, whatever its status', () => {
+  const told = (name: string): Error =>
+    Object.assign(new Error(name), { name, $metadata: { httpStatusCode: 409 } })
+  for (const code of ['OperationAborted', 'ExistingObjectIsDirectory']) {
+    assert.equal(s3Fault('PutObject', told(code)).mayRetry, true, code)
+  }
+  assert.equal(s3Fault('PutObject', told('BucketNotEmpty')).mayRetry, false)
+})
+
 test('a refused signature is told without what was signed', () => {
   const told = Object.assign(new Error('SECRET in the message'), {
     name: 'SignatureDoesNotMatch',
