@@ -1,6 +1,7 @@
 // What lies at the place of a blob that a restore or a migration is about to fill: from an earlier attempt, or damaged.
 
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
+import { newUploadId } from '../oci/upload-id.ts'
 import type { IngestPool } from '../offload/contract.ts'
 import type { BlobStore } from '../storage/blob/contract.ts'
 import { StorageError } from '../storage/error.ts'
@@ -12,13 +13,14 @@ export interface WantedBlob {
 }
 
 /**
- * 'right': it is there, whole. What is not what its digest says is moved out of the way, 'absent'; but where a removal
- * could come late it stays, 'wrong', to be replaced. Errors: StorageError but 'corrupt'.
+ * 'right': it is there, whole and for good, as after a publish. What is not what its digest says is moved out of the way,
+ * 'absent'; but where a removal could come late it stays, 'wrong', to be replaced. Errors: StorageError but 'corrupt'.
  */
 export async function clearPlace(
   blobs: BlobStore,
   ingest: Pick<IngestPool, 'rehash'>,
   { digest, size }: WantedBlob,
+  randomUuid: () => string,
 ): Promise<'right' | 'wrong' | 'absent'> {
   const found = await orDamaged(blobs.size(digest))
   if (found === undefined) return 'absent'
@@ -27,7 +29,11 @@ export async function clearPlace(
     source === undefined || found !== size
       ? undefined
       : await orDamaged(ingest.rehash(source, size, digestAlgorithm(digest)))
-  if (is === digest) return 'right'
+  if (is === digest) {
+    // Whoever put it there may have died before its name was durable, or the keys were listed that it needs.
+    await blobs.publish(newUploadId(randomUuid), digest, size)
+    return 'right'
+  }
   if (blobs.removalsLateMs !== undefined) return 'wrong'
   await blobs.quarantine(digest)
   return 'absent'

@@ -6,7 +6,7 @@ import type { Registry } from './registry.ts'
 
 /** The staged bytes of a session whose record is gone, and what the threads keep for it. */
 export function discardStaged(id: UploadId, { blobs, ingest }: Registry): Promise<void> {
-  ingest.forget(blobs.staging(id))
+  ingest.forget(blobs.stagedTarget(id))
   return blobs.discard(id)
 }
 

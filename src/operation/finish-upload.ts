@@ -201,7 +201,7 @@ async function stage(
   // Its bytes are on the disk already; refused, they would only lie there.
   requireDiskToGoOn(registry)
   await requireRoom(record.repository, digest, record.offset, registry)
-  await registry.ingest.sync(registry.blobs.staging(record.id, record.fence))
+  await registry.ingest.sync(registry.blobs.stagedTarget(record.id, record.fence))
   const isKnown = record.digest !== undefined && isTrusted(record, registry)
   return { offset: record.offset, ...(isKnown ? { digest: record.digest } : {}) }
 }
@@ -217,8 +217,7 @@ async function verify(
     staged.digest !== undefined && digestAlgorithm(staged.digest) === algorithm
       ? staged.digest
       : await registry.ingest
-
-          .rehash(registry.blobs.staging(record.id, record.fence), staged.offset, algorithm)
+          .rehash(registry.blobs.stagedTarget(record.id, record.fence), staged.offset, algorithm)
           .catch((error: unknown) => throwLost(error, record, registry))
   if (computed === digest) return
   throw new OciError('DIGEST_INVALID', {

@@ -386,11 +386,13 @@ function settingAside(check: Check): void {
     assert.deepEqual(await eraseAll(scene), [])
   })
 
-  check('a worker is told where the bytes of a blob are', async (scene) => {
+  check('a worker is told where the bytes of a blob or an upload are', async (scene) => {
     const { store } = scene
+    const upload = newUpload()
+    assert.deepEqual(store.stagedTarget(upload, 3), store.staging(upload, 3))
+    assert.notDeepEqual(store.stagedTarget(upload), store.stagedTarget(newUpload()))
     const target = store.readingTarget?.(digest)
     if (target === undefined) return
-    const upload = newUpload()
     assert.equal(target.kind, store.staging(upload).kind)
     assert.notDeepEqual(target, store.staging(upload))
   })

@@ -2,6 +2,7 @@
 // and damaged. Method: stores in directories, real threads that hash, and files changed by hand.
 
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -48,14 +49,14 @@ for (const [form, open] of Object.entries(scenes)) {
       const scene = await open()
       try {
         const { root, store } = scene
-        assert.equal(await clearPlace(store, ingest, blob), 'absent')
+        assert.equal(await clearPlace(store, ingest, blob, randomUUID), 'absent')
         await put(scene, bytes)
-        assert.equal(await clearPlace(store, ingest, blob), 'right')
+        assert.equal(await clearPlace(store, ingest, blob, randomUUID), 'right')
         await harm(join(root, dataKey(blob.digest)))
-        assert.equal(await clearPlace(store, ingest, blob), 'absent')
+        assert.equal(await clearPlace(store, ingest, blob, randomUUID), 'absent')
         assert.equal((await readdir(join(root, '_keelson/quarantine'))).length, 1)
         await put(scene, bytes)
-        assert.equal(await clearPlace(store, ingest, blob), 'right')
+        assert.equal(await clearPlace(store, ingest, blob, randomUUID), 'right')
       } finally {
         await scene.close()
       }
@@ -69,6 +70,6 @@ test('it stays where a removal could come late, to be replaced; other faults are
   const fails = (kind: 'corrupt' | 'unavailable') => ({
     rehash: () => Promise.reject(new StorageError(kind, 'no')),
   })
-  assert.equal(await clearPlace(store, fails('corrupt'), blob), 'wrong')
-  await assert.rejects(clearPlace(store, fails('unavailable'), blob), StorageError)
+  assert.equal(await clearPlace(store, fails('corrupt'), blob, randomUUID), 'wrong')
+  await assert.rejects(clearPlace(store, fails('unavailable'), blob, randomUUID), StorageError)
 })

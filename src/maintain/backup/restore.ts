@@ -180,7 +180,7 @@ class Restore {
   async #restoreBlob(blob: DumpedBlob): Promise<void> {
     const { blobs, ingest } = this.#parts
     const { digest, size } = blob
-    const there = await clearPlace(blobs, ingest, blob)
+    const there = await clearPlace(blobs, ingest, blob, this.#options.randomUuid)
     if (there === 'right') return
     const upload = newUploadId(this.#options.randomUuid)
     const file = await open(this.#layout.blob(digest), 'r')

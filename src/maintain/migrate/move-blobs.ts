@@ -44,7 +44,9 @@ export async function moveBlobs(
       const found = await source.size(digest)
       let reason = sizeProblem(found, size)
       const goes = reason === undefined && !isRehearsal && target.blobs !== undefined
-      const there = goes ? await clearPlace(target.blobs, target.ingest, blob) : undefined
+      const there = goes
+        ? await clearPlace(target.blobs, target.ingest, blob, context.randomUuid)
+        : undefined
       if (goes && there !== 'right') {
         const replace = there === 'wrong'
         const problem = await copyBlob(target.blobs, target, blob, { context, replace })

@@ -145,8 +145,9 @@ export interface BlobStore {
   look?(digest: Digest): Promise<{ readonly size: number; readonly mark: BlobMark } | undefined>
 
   /**
-   * Where the bytes of this upload go. Nothing is made until a worker writes, but for the key of a store that encrypts, which is
-   * listed again where it was not. Errors: StorageError. `fence`: of the session's record.
+   * Where new bytes of this upload go. Nothing is made until a worker writes, but for the key of a store that encrypts, which
+   * is listed again where a rewrap has marked it. Errors: StorageError, 'unavailable' where one has retired it.
+   * `fence`: of the session's record.
    * Each body has a higher one than those before, whatever server takes it; what belongs to a higher one, of a server that
    * has taken the session over meanwhile, is not seen. Stores that hosts do not share need none. `whole`: the next body is
    * all of this blob, as its client says, in bytes. A store may let the worker put it where it belongs at once, where nobody
@@ -157,6 +158,9 @@ export interface BlobStore {
     fence?: number,
     whole?: { readonly digest: Digest; readonly bytes: number },
   ): StagingTarget
+
+  /** The same for what is staged already, and nothing new comes: to read it, to sync it, to forget it. Throws nothing. */
+  stagedTarget(upload: UploadId, fence?: number): StagingTarget
 
   /**
    * Size in bytes of what is staged; undefined where nothing is. Not a whole number where it cannot be the end of any bytes,

@@ -129,6 +129,8 @@ test('an upload that was begun behind its back is rewrapped before it ends', asy
 })
 
 test('a run that was cut off retires nothing that a whole one could not', async () => {
+  const keys = { active: someKeys.active, others: [fresh.active] }
+  await (await openFsBlobStore({ rootDir: scene.root, durability: 'fsync', keys })).close()
   const cut = await run('fourth', blobs)
   const digest = await push()
   // A run of its own that is cut off at once has marked what was listed again.

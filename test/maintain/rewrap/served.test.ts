@@ -8,10 +8,12 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { parseDigest } from '../../../src/oci/digest.ts'
-import { keyIdOf } from '../../../src/sealing/keys.ts'
+import { type Digest, parseDigest } from '../../../src/oci/digest.ts'
+import { keyIdOf, parseKeys } from '../../../src/sealing/keys.ts'
 import { isSealed, segmentBytes, slotPosition } from '../../../src/sealing/layout.ts'
+import { readKeyList } from '../../../src/storage/blob/fs/key-list.ts'
 import { wrapIdsNow } from '../../../src/storage/blob/fs/sealed-files.ts'
+import { openFsBlobStore } from '../../../src/storage/blob/fs/store.ts'
 import { dataKey } from '../../../src/storage/blob/keys.ts'
 import { runCommand } from '../../support/command-line.ts'
 import { makeImage } from '../../support/images.ts'
@@ -291,6 +293,38 @@ test('keys change while images are pulled, through a kill, and the old one is ne
     await assertServesImage(server.url, 'app', 'latest', image)
     for (const blob of blobs) assert.equal((await get(server, blob)).status, 200)
   })
+})
+
+test('a server that was not restarted takes nothing more once its key is retired', async () => {
+  const rootDir = await mkdtemp(join(folder, 'root-'))
+  const keys = await keyFile(first)
+  const toml = encrypted(keys)
+  await withServer({ rootDir, toml }, async (server) => {
+    const bytes = randomBytes(70_000)
+    const digest = await push(server, bytes)
+    const both = `${second}\n${first}\n`
+    const store = await openFsBlobStore({ rootDir, durability: 'fsync', keys: parseKeys(both) })
+    await store.sealing?.beginRetiring('0000000a')
+    assert.equal(await store.sealing?.rewrap(digest as Digest), 'rewrapped')
+    assert.deepEqual(await store.sealing?.endRetiring('0000000a'), [idOf(second)])
+    await store.close()
+
+    const place = new URL(await begin(server))
+    place.searchParams.set('digest', digest)
+    const refused = await fetch(place, { method: 'PUT', body: bytes })
+    assert.equal(refused.status, 503)
+    assert.ok(!(await refused.text()).includes(idOf(first)), 'clients are told of keys')
+    await untilSo('its log says why', async () => {
+      return server.log.join('').includes(`blobs rewrap has retired the key ${idOf(first)}`)
+    })
+    assert.equal((await fetch(place, { method: 'DELETE' })).status, 204)
+    await writeFile(keys, both)
+  })
+  await withServer({ rootDir, toml }, async (server) => {
+    const bytes = randomBytes(70_000)
+    assert.ok((await get(server, await push(server, bytes))).bytes.equals(bytes))
+  })
+  assert.deepEqual(await readKeyList(rootDir), [idOf(second)])
 })
 
 test('a program gives the keys, and one that fails or hangs keeps the server from starting', async () => {

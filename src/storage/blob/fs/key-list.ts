@@ -1,7 +1,16 @@
 // Which keys some blob of a store may need: asked before a start, so that none reads what it cannot understand.
 // A directory with an empty file for each id, so that processes add and retire without reading what others write.
 
-import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+} from 'node:fs'
 import { readdir, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { findKey, type SealingKeys } from '../../../sealing/keys.ts'
@@ -76,17 +85,53 @@ export async function requireKeys(root: string, keys: SealingKeys | undefined): 
   if (problem !== undefined) throw new Error(problem)
 }
 
-/**
- * These keys are needed: list those that are not, or that a run has marked or retired meanwhile. Durable. Called before
- * anything is encrypted, and again once it is published: a run lists the blobs after it has marked, so that it sees what was
- * published, or this sees the mark. Takes a microsecond for each key that is listed. Errors: StorageError.
- */
-export function keepNotedNow(root: string, ids: readonly string[]): void {
-  for (const id of ids) if (!isNotedNow(root, id)) noteNow(root, id)
+/** A store is opened with this key as the active one: list it, whatever was before. Durable. Errors: StorageError. */
+export function listNow(root: string, id: string): void {
+  const directory = join(root, encryptionKeysKey)
+  const path = join(directory, id)
+  if (isThereNow(path)) return
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    closeSync(openSync(path, 'a', 0o600))
+    for (const path of [directory, dirname(directory)]) syncNow(path)
+  } catch (error) {
+    throw storageError(`write to ${directory}`, error)
+  }
 }
 
-function isNotedNow(root: string, id: string): boolean {
+/**
+ * This key is needed: one that a run has marked is listed again. Durable. False where a run has retired it already, which
+ * has seen every file that needed it and has said so. Called before anything is encrypted, and again once it is
+ * published: a run looks at the blobs after it has marked, so that it sees what was published, or this sees the mark.
+ * Takes a microsecond where the key is listed. Errors: StorageError.
+ */
+export function keepListedNow(root: string, id: string): boolean {
+  const directory = join(root, encryptionKeysKey)
+  const path = join(directory, id)
+  for (;;) {
+    if (isThereNow(path)) return true
+    const mark = marksNow(root, id)[0]
+    // Another process may have been first.
+    if (mark === undefined) return isThereNow(path)
+    try {
+      // In one step: the run finds its mark, or the key listed.
+      renameSync(join(directory, mark), path)
+      syncNow(directory)
+    } catch (error) {
+      // To another run's mark, or for good.
+      if (systemCode(error) !== 'ENOENT') throw storageError(`write to ${directory}`, error)
+    }
+  }
+}
+
+/** Whether no start needs it any more. Errors: StorageError. */
+export function isRetiredNow(root: string, id: string): boolean {
   const path = join(root, encryptionKeysKey, id)
+  // Once more at the end: it may have been listed again between the two.
+  return !isThereNow(path) && marksNow(root, id).length === 0 && !isThereNow(path)
+}
+
+function isThereNow(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) !== undefined
   } catch (error) {
@@ -94,22 +139,26 @@ function isNotedNow(root: string, id: string): boolean {
   }
 }
 
-// Rare: at a start, and where a run has marked the key meanwhile.
-function noteNow(root: string, id: string): void {
+// Rare: where a run is at work, or has been.
+function marksNow(root: string, id: string): readonly string[] {
   const directory = join(root, encryptionKeysKey)
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    closeSync(openSync(join(directory, id), 'a', 0o600))
-    for (const path of [directory, dirname(directory)]) {
-      const fd = openSync(path, 'r')
-      try {
-        fsyncSync(fd)
-      } finally {
-        closeSync(fd)
-      }
-    }
+    return readdirSync(directory).filter((name) => {
+      const [, of, run] = shape.exec(name) ?? []
+      return of === id && run !== undefined
+    })
   } catch (error) {
-    throw storageError(`write to ${directory}`, error)
+    if (systemCode(error) === 'ENOENT') return []
+    throw storageError(`read ${directory}`, error)
+  }
+}
+
+function syncNow(path: string): void {
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -20,7 +20,7 @@ import type { BlobSealing, Rewrapped } from '../contract.ts'
 import { dataKey, uploadKey } from '../keys.ts'
 import { fileCall, storageError, systemCode } from './file-call.ts'
 import { readHeader } from './header-file.ts'
-import { keepNotedNow, markOthers, retireMarked } from './key-list.ts'
+import { isRetiredNow, keepListedNow, markOthers, retireMarked } from './key-list.ts'
 import { RecentParts, type SealedReading } from './sealed-reader.ts'
 
 const { O_NOFOLLOW, O_RDONLY, O_RDWR } = constants
@@ -118,26 +118,34 @@ export class FsSealing implements BlobSealing {
     return this.#rewrapFile(join(this.#root, uploadKey(upload)))
   }
 
-  /** Something is about to be staged with the active key. Errors: StorageError. */
+  /** Something is about to be encrypted with the active key. Errors: StorageError 'unavailable' where it was retired. */
   beginNow(): void {
-    keepNotedNow(this.#root, [this.#keys.active.id])
+    const { id } = this.#keys.active
+    if (!keepListedNow(this.#root, id)) throw retired(id)
   }
 
-  /** Published with these keys, but not yet acknowledged. Errors: StorageError. */
-  keepNotedNow(ids: readonly string[]): void {
-    keepNotedNow(this.#root, ids)
+  /** Errors: as `beginNow`. */
+  requireActiveNow(): void {
+    const { id } = this.#keys.active
+    if (isRetiredNow(this.#root, id)) throw retired(id)
   }
 
   /**
-   * The keys of a blob that was there already stay listed, whoever has put it there and perhaps died before it listed them.
-   * False where none of them is here. Errors: StorageError.
+   * What is there is about to be acknowledged: the keys that it needs stay listed, whoever has put it there and perhaps died
+   * before it listed them. One that was retired meanwhile is replaced by the active one. `wraps`: the ids that its header
+   * names, where they are known. False where none of its keys is here. Errors: StorageError.
    */
-  async keepNotedAt(digest: Digest): Promise<boolean> {
-    const header = await readHeader(join(this.#root, dataKey(digest)))
-    if (header === undefined || !isSealed(header)) return true
-    const ids = wrapIdsOf(header).filter((id) => findKey(this.#keys, id) !== undefined)
-    keepNotedNow(this.#root, ids)
-    return ids.length > 0
+  async keepListed(digest: Digest, wraps?: readonly string[]): Promise<boolean> {
+    const named = wraps ?? (await this.#wrapsAt(digest))
+    if (named === undefined) return true
+    const ids = named.filter((id) => findKey(this.#keys, id) !== undefined)
+    const lost = ids.filter((id) => !keepListedNow(this.#root, id))
+    if (lost.length === 0) return ids.length > 0
+    this.beginNow()
+    await this.rewrap(digest)
+    // As after every use of a key.
+    this.beginNow()
+    return true
   }
 
   beginRetiring(run: string): Promise<void> {
@@ -146,6 +154,12 @@ export class FsSealing implements BlobSealing {
 
   endRetiring(run: string): Promise<readonly string[]> {
     return retireMarked(this.#root, run)
+  }
+
+  /** Undefined where it is not encrypted, or gone. */
+  async #wrapsAt(digest: Digest): Promise<readonly string[] | undefined> {
+    const header = await readHeader(join(this.#root, dataKey(digest)))
+    return header !== undefined && isSealed(header) ? wrapIdsOf(header) : undefined
   }
 
   #isOf(header: Uint8Array, digest: Digest): boolean {
@@ -228,6 +242,11 @@ function openThere(path: string, flags: number): number | undefined {
     if (systemCode(error) === 'ENOENT') return undefined
     throw storageError(`open ${path}`, error)
   }
+}
+
+function retired(id: string): StorageError {
+  const text = `blobs rewrap has retired the key ${id}, with which this process encrypts`
+  return new StorageError('unavailable', `${text}: restart it with the keys of the others`)
 }
 
 function fault(path: string, error: unknown): unknown {

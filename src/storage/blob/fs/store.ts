@@ -37,7 +37,7 @@ import { fileCall, storageError, systemCode, unlessCode } from './file-call.ts'
 import type { FileForm } from './file-form.ts'
 import { openRaw, openReader } from './file-reader.ts'
 import { requireOwnTree } from './foreign-tree.ts'
-import { keepNotedNow, requireKeys } from './key-list.ts'
+import { listNow, requireKeys } from './key-list.ts'
 import { KeylessForm } from './keyless-form.ts'
 import { listBlobs, listUploads } from './list-tree.ts'
 import { mkdirOne, prepareTree } from './prepare-tree.ts'
@@ -67,7 +67,7 @@ export async function openFsBlobStore(options: FsBlobStoreOptions): Promise<Blob
   await requireKeys(rootDir, options.keys)
   if (options.keys !== undefined) await requireOwnTree(rootDir)
   await prepareTree(rootDir, options.durability === 'fsync')
-  if (options.keys !== undefined) keepNotedNow(rootDir, [options.keys.active.id])
+  if (options.keys !== undefined) listNow(rootDir, options.keys.active.id)
   return new FsBlobStore({ ...options, rootDir })
 }
 
@@ -105,6 +105,10 @@ class FsBlobStore implements BlobStore {
 
   staging(upload: UploadId): StagingTarget {
     this.sealing?.beginNow()
+    return this.stagedTarget(upload)
+  }
+
+  stagedTarget(upload: UploadId): StagingTarget {
     return this.#target(uploadKey(upload), this.#form.terms())
   }
 
@@ -126,7 +130,7 @@ class FsBlobStore implements BlobStore {
     size: number,
     { replace }: { readonly replace: boolean } = { replace: false },
   ): Promise<void> {
-    const keyIds = (await this.sealing?.requireSeal(upload, digest, size)) ?? []
+    const wraps = await this.sealing?.requireSeal(upload, digest, size)
     if (replace) await this.#replace(upload, digest, size)
     let end = await this.#tryPublish(upload, digest, size)
     for (let attempt = 1; end === 'taken-away'; attempt++) {
@@ -135,9 +139,8 @@ class FsBlobStore implements BlobStore {
       }
       end = await this.#tryPublish(upload, digest, size)
     }
-    if (this.sealing === undefined) return
-    this.sealing.keepNotedNow(keyIds)
-    if (end === 'linked' || (await this.sealing.keepNotedAt(digest))) return
+    const isLinked = end === 'linked'
+    if ((await this.sealing?.keepListed(digest, isLinked ? wraps : undefined)) !== false) return
     // Whether it can be read, before anybody is told that it is here.
     const reader = await this.open(digest)
     reader?.close()
@@ -230,6 +233,7 @@ class FsBlobStore implements BlobStore {
   }
 
   async probe(): Promise<void> {
+    this.sealing?.requireActiveNow()
     const path = this.#path(`${uploadsKey}/.probe-${randomUUID()}`)
     try {
       const fd = await fileCall<number>((settle) => open(path, 'wx', 0o600, settle))

@@ -28,6 +28,10 @@ export class MemoryBlobStore implements BlobStore {
     return { kind: 'memory', key: upload }
   }
 
+  stagedTarget(upload: UploadId): StagingTarget {
+    return this.staging(upload)
+  }
+
   async stagedSize(upload: UploadId): Promise<number | undefined> {
     return this.#staged.get(upload)?.reduce((sum, { length }) => sum + length, 0)
   }

@@ -133,15 +133,18 @@ export class S3BlobStore implements BlobStore {
   ): StagingTarget {
     // More is to come than what an earlier publish has found.
     if (fence !== undefined) this.#publisher.takeStaged(upload)
-    const target = this.#target(this.#folder(upload))
     return {
-      ...target,
-      ...(fence === undefined ? {} : { fence }),
+      ...this.stagedTarget(upload, fence),
       // A multipart upload has at least one byte.
       ...(whole === undefined || whole.bytes === 0
         ? {}
         : { whole: { key: `${this.#root}${dataKey(whole.digest)}`, bytes: whole.bytes } }),
     }
+  }
+
+  stagedTarget(upload: UploadId, fence?: number): StagingTarget & { readonly kind: 's3' } {
+    const target = this.#target(this.#folder(upload))
+    return { ...target, ...(fence === undefined ? {} : { fence }) }
   }
 
   readingTarget(digest: Digest): StagingTarget {

@@ -9,8 +9,15 @@ import { test } from 'node:test'
 import { digestOfBytes } from '../../../../src/oci/digest.ts'
 import { newUploadId } from '../../../../src/oci/upload-id.ts'
 import { parseKeys } from '../../../../src/sealing/keys.ts'
-import { keepNotedNow, keyProblem, readKeyList } from '../../../../src/storage/blob/fs/key-list.ts'
+import {
+  keepListedNow,
+  keyProblem,
+  listNow,
+  readKeyList,
+} from '../../../../src/storage/blob/fs/key-list.ts'
+import { wrapIdsNow } from '../../../../src/storage/blob/fs/sealed-files.ts'
 import { openFsBlobStore } from '../../../../src/storage/blob/fs/store.ts'
+import { dataKey } from '../../../../src/storage/blob/keys.ts'
 import { StorageError } from '../../../../src/storage/error.ts'
 import { patternBytes } from '../../../support/pattern-source.ts'
 import { type FsScene, openSealedScene, put, sealedStage, someKeys } from './scene.ts'
@@ -55,7 +62,7 @@ check('who adds while another one marks loses none', async ({ root }, { sealing 
   })
   const marking = sealing?.beginRetiring(runA)
   for (const id of ids) {
-    keepNotedNow(root, [id])
+    listNow(root, id)
     await new Promise((resolve) => setImmediate(resolve))
   }
   await marking
@@ -75,36 +82,77 @@ check('a key that is published with meanwhile stays', async (scene, { sealing })
   assert.deepEqual(await sealing?.endRetiring(runA), both)
 })
 
-check('a key that is published with afterwards is listed again', async (scene, { sealing }) => {
+check('a key whose mark another run has taken over stays', async ({ root }, { sealing }) => {
   await sealing?.beginRetiring(runA)
-  assert.deepEqual(await sealing?.endRetiring(runA), [newId])
-  await put(scene, bytes)
-  assert.deepEqual(await readKeyList(scene.root), both)
+  await sealing?.beginRetiring(runB)
+  assert.ok(keepListedNow(root, oldId))
+  assert.deepEqual(await sealing?.endRetiring(runA), both)
+  assert.deepEqual(await sealing?.endRetiring(runB), both)
 })
 
-check('also where another process publishes what was staged with it', async (scene, store) => {
+const isRetired = (error: unknown): boolean =>
+  error instanceof StorageError &&
+  error.kind === 'unavailable' &&
+  error.message.includes(`has retired the key ${oldId}`)
+
+check('who encrypts with a retired key takes nothing, and is not ready', async (scene, store) => {
   const upload = newUploadId(randomUUID)
   await scene.stage(upload, bytes)
+  await scene.store.probe()
   await store.sealing?.beginRetiring(runA)
+  await scene.store.probe()
   assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
-  await store.publish(upload, digestOfBytes('sha256', bytes), bytes.length)
-  assert.deepEqual(await readKeyList(scene.root), both)
+  assert.throws(() => scene.store.staging(newUploadId(randomUUID)), isRetired)
+  await assert.rejects(scene.store.probe(), isRetired)
+  const digest = digestOfBytes('sha256', bytes)
+  await assert.rejects(scene.store.publish(upload, digest, bytes.length), isRetired)
+  // What is staged can still be found and given up.
+  assert.equal(await scene.store.stagedSize(upload), bytes.length)
+  assert.equal(scene.store.stagedTarget(upload).kind, 'fs')
+  await scene.store.discard(upload)
+  await store.probe()
+  assert.deepEqual(await readKeyList(scene.root), [newId])
 })
 
-check('an upload that begins with a retired key lists it again', async (scene, { sealing }) => {
+check('started again with it, it is needed again', async (scene, { sealing }) => {
   await sealing?.beginRetiring(runA)
-  assert.deepEqual(await sealing?.endRetiring(runA), [newId])
-  scene.store.staging(newUploadId(randomUUID))
+  await sealing?.endRetiring(runA)
+  const keys = { active: someKeys.active, others: [fresh.active] }
+  const again = await openFsBlobStore({ rootDir: scene.root, durability: 'fsync', keys })
+  await put({ store: again, stage: sealedStage(again, keys) }, bytes)
+  await again.close()
   assert.deepEqual(await readKeyList(scene.root), both)
 })
 
-check('so does a push of what its first pusher left without', async (scene, store) => {
-  await put(scene, bytes)
+check(
+  'what was staged with a retired key is published with the active one',
+  async (scene, store) => {
+    const upload = newUploadId(randomUUID)
+    await scene.stage(upload, bytes)
+    await store.sealing?.beginRetiring(runA)
+    assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
+    const digest = digestOfBytes('sha256', bytes)
+    await store.publish(upload, digest, bytes.length)
+    assert.deepEqual(await readKeyList(scene.root), [newId])
+    assert.deepEqual(wrapIdsNow(join(scene.root, dataKey(digest))), [newId])
+  },
+)
+
+check('so is what its first pusher left with it', async (scene, store) => {
+  const digest = await put(scene, bytes)
   // As where it died between the link and the list.
   await store.sealing?.beginRetiring(runA)
   assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
   await put({ store, stage: sealedStage(store, rotated) }, bytes)
-  assert.deepEqual(await readKeyList(scene.root), both)
+  assert.deepEqual(await readKeyList(scene.root), [newId])
+  assert.deepEqual(wrapIdsNow(join(scene.root, dataKey(digest))), [newId])
+})
+
+check('who tells that one is there has its key listed', async (scene, store) => {
+  const digest = await put(scene, bytes)
+  await store.sealing?.beginRetiring(runA)
+  await scene.store.publish(newUploadId(randomUUID), digest, bytes.length)
+  assert.deepEqual(await store.sealing?.endRetiring(runA), both)
 })
 
 check('nobody is told that a blob is here whose key is gone', async (scene, store) => {
