@@ -8,12 +8,19 @@ import { type ScrubRun, tell } from './run.ts'
 
 const recordsPerPage = 500
 const strangersListed = 100
+// Sorts behind all digests.
+const behindAll = '~'
 
 /** `after` is a digest that is done, or the end of a folder. */
 export async function scrubBlobs(run: ScrubRun, after = ''): Promise<void> {
   const total = await countBlobs(run)
   for (const folder of run.files.folders) {
     if (endOf(folder) > after) await scrubFolder(run, folder, after, total)
+  }
+  await run.save({ pass: 'blobs', at: behindAll }, true)
+  for (const digest of run.unread.takeAll()) {
+    await run.context.pace({ items: 1, bytes: 0 })
+    await examineBlob(run, digest)
   }
   const beside = new Strangers()
   await run.files.listBeside((stranger) => beside.add(stranger))
@@ -54,7 +61,7 @@ async function scrubFolder(
   for await (const digest of united(run, folder, digests)) {
     if (digest <= after) continue
     await context.pace({ items: 1, bytes: 0 })
-    const before = tally.findings
+    const before = tally.findings + run.unread.digests.length
     await examineBlob(run, digest)
     tally.blobs += 1
     context.progress({
@@ -64,7 +71,7 @@ async function scrubFolder(
         ? {}
         : { bytes: tally.bytes, bytesTotal: Math.max(total.bytes, tally.bytes) }),
     })
-    await save({ pass: 'blobs', at: digest }, tally.findings !== before)
+    await save({ pass: 'blobs', at: digest }, tally.findings + run.unread.digests.length !== before)
   }
   strangers.tellAll(run)
   if (strangers.count > 0) await save({ pass: 'blobs', at: endOf(folder) }, true)

@@ -7,7 +7,7 @@ import type { JobContext, JobDeed, JobParts } from '../job/contract.ts'
 import { examineBlob } from './examine.ts'
 import { Healer } from './heal.ts'
 import { PlainBlobAudit } from './plain-audit.ts'
-import { isAdopted, type ScrubRun } from './run.ts'
+import { isAdopted, type ScrubRun, Unread } from './run.ts'
 import { Tally } from './tally.ts'
 
 export interface DamageWatchOptions {
@@ -93,6 +93,7 @@ export class DamageWatch {
       input: { dryRun: false, quick: false },
       files: parts.blobs.audit ?? new PlainBlobAudit(parts.blobs),
       memory: { held: new Set(), rebuilt: new Set() },
+      unread: new Unread(),
       // Peers are for scrub: a request must not make us ask others.
       healer: new Healer({ context, audit, graceMs, peers: () => [] }),
       isAdopted: () => isAdopted(parts),

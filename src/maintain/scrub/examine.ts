@@ -37,7 +37,7 @@ async function judge(
 ): Promise<Verdict> {
   switch (sight.kind) {
     case 'unreadable':
-      tell(run, { kind: 'unreadable-file', what: digest, reason: sight.reason }, 'left')
+      tellUnread(run, digest, sight.reason)
       return 'settled'
     case 'absent':
       return judgeAbsent(run, digest, record)
@@ -124,8 +124,8 @@ async function judgeFile(
         : `it has ${sight.size} bytes in place of ${size}`
     return putAside(run, { digest, kind: 'corrupt', mark: sight.mark, reason, record })
   }
-  tellMode(run, digest, sight)
   if (bytes === 'unreadable') return 'settled'
+  tellMode(run, digest, sight)
   if (isPlain) return 'settled'
   if (record === undefined) return recordOrphan(run, digest, sight)
   if (dryRun) {
@@ -187,6 +187,13 @@ async function recordOrphan(run: ScrubRun, digest: Digest, sight: Sight): Promis
   return 'settled'
 }
 
+/** False where it is looked at again at the end. */
+function tellUnread(run: ScrubRun, digest: Digest, reason: string): boolean {
+  if (run.unread.tryDefer(digest)) return false
+  tell(run, { kind: 'unreadable-file', what: digest, reason }, 'left')
+  return true
+}
+
 function tellMode(run: ScrubRun, digest: Digest, { mode }: Sight): void {
   const reason = modeProblem(mode, 'file')
   if (reason !== undefined) tell(run, { kind: 'wrong-mode', what: digest, reason }, 'left')
@@ -220,7 +227,7 @@ async function hashed(
       if (now.kind !== 'file' || now.mark !== sight.mark) return 'gone'
       // An encrypted file that is the same and not what was written.
       if (error.kind === 'corrupt') continue
-      tell(run, { kind: 'unreadable-file', what: digest, reason: error.message }, 'left')
+      if (tellUnread(run, digest, error.message)) tellMode(run, digest, sight)
       return 'unreadable'
     }
   }

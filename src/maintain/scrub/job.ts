@@ -1,12 +1,13 @@
 // Scrub as a job: what is asked of it, and its passes in their order.
 
+import type { Digest } from '../../oci/digest.ts'
 import type { Job, JobContext, JobReport } from '../job/contract.ts'
 import { scrubBlobs } from './blobs.ts'
 import { Healer } from './heal.ts'
 import type { PeerSource } from './peer.ts'
 import { PlainBlobAudit } from './plain-audit.ts'
 import { auditRecords } from './records.ts'
-import { isAdopted, type Place, type ScrubInput, type ScrubRun, tell } from './run.ts'
+import { isAdopted, type Place, type ScrubInput, type ScrubRun, tell, Unread } from './run.ts'
 import { Tally, type TallyState } from './tally.ts'
 
 export interface ScrubSettings {
@@ -53,14 +54,15 @@ async function scrub(
   const resumed = readCheckpoint(context.resumed, input)
   const tally = new Tally(resumed?.tally)
   const audit = context.metadata.openAudit()
+  const unread = new Unread(resumed?.unread)
   const graceMs = (): number => settings().graceMs
   const run: ScrubRun = {
-    ...{ input, context, audit, tally, graceMs },
+    ...{ input, context, audit, tally, unread, graceMs },
     isAdopted: () => isAdopted(context),
     files: context.blobs.audit ?? new PlainBlobAudit(context.blobs),
     memory: { held: new Set(), rebuilt: new Set() },
     healer: new Healer({ context, audit, graceMs, peers: () => settings().peers }),
-    ...saver(input, context, tally),
+    ...saver(input, context, { tally, unread }),
   }
   let isCut = false
   try {
@@ -109,12 +111,14 @@ interface Checkpoint {
   readonly input: ScrubInput
   readonly place: Place
   readonly tally: TallyState
+  /** As `Unread`; absent from earlier builds. */
+  readonly unread?: readonly Digest[]
 }
 
 function saver(
   input: ScrubInput,
   { checkpoint }: JobContext,
-  tally: Tally,
+  { tally, unread }: Pick<ScrubRun, 'tally' | 'unread'>,
 ): Pick<ScrubRun, 'save' | 'saveLast'> {
   let saved = { records: tally.records, blobs: tally.blobs, bytes: tally.bytes }
   let last: Place | undefined
@@ -127,7 +131,8 @@ function saver(
       tally.bytes - saved.bytes >= bytesPerSave
     if (!isDue) return
     saved = { records: tally.records, blobs: tally.blobs, bytes: tally.bytes }
-    const value: Checkpoint = { version, input, place, tally: tally.state }
+    const { state } = tally
+    const value: Checkpoint = { version, input, place, tally: state, unread: unread.digests }
     await checkpoint(value)
   }
   return { save, saveLast: async () => (last === undefined ? undefined : save(last, true)) }

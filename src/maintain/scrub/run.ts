@@ -1,5 +1,6 @@
 // What the passes of one scrub share: what it may do, what it has found, and where it would go on.
 
+import type { Digest } from '../../oci/digest.ts'
 import type { BlobAudit } from '../../storage/blob/audit.ts'
 import type { AuditMemory, RecordAudit } from '../../storage/metadata/record-audit.ts'
 import type { JobContext } from '../job/contract.ts'
@@ -28,6 +29,7 @@ export interface ScrubRun {
   readonly tally: Tally
   readonly memory: AuditMemory
   readonly healer: Healer
+  readonly unread: Unread
   readonly graceMs: () => number
   /** The blobs lie in the tree of another registry: nothing there may be moved. Asked each time, as an import may begin. */
   readonly isAdopted: () => Promise<boolean>
@@ -35,6 +37,42 @@ export interface ScrubRun {
   readonly save: (place: Place, isNow: boolean) => Promise<void>
   /** The last of them. */
   readonly saveLast: () => Promise<void>
+}
+
+// Each takes 75 bytes of the job's record, which has room for 64 KiB with all that is found.
+const unreadMax = 100
+
+/**
+ * Blobs that could not be read, to be looked at once more behind all others: a store that was throttled or away for a while
+ * says nothing of what it holds.
+ */
+export class Unread {
+  readonly #digests: Set<Digest>
+  #isLast = false
+
+  constructor(digests: readonly Digest[] = []) {
+    this.#digests = new Set(digests)
+  }
+
+  get digests(): readonly Digest[] {
+    return [...this.#digests]
+  }
+
+  /** False where it counts now: this was the second look, or too many wait for theirs. */
+  tryDefer(digest: Digest): boolean {
+    if (this.#isLast || this.#digests.size >= unreadMax) return false
+    this.#digests.add(digest)
+    return true
+  }
+
+  /** Those whose second look has come. Each waits no more once the next one is asked for. */
+  *takeAll(): Generator<Digest> {
+    this.#isLast = true
+    for (const digest of this.#digests) {
+      yield digest
+      this.#digests.delete(digest)
+    }
+  }
 }
 
 /** What is done about a finding: nothing in a dry run. */

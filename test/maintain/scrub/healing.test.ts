@@ -5,7 +5,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { PeerSource } from '../../../src/maintain/scrub/peer.ts'
 import type { Digest } from '../../../src/oci/digest.ts'
-import { StorageError } from '../../../src/storage/error.ts'
 import {
   blobKey,
   manifestKey,
@@ -219,31 +218,6 @@ test('a link that was taken away stays so when the blob is healed', async () => 
     const healed = await scrub(scene, { peers: [peerOf(place.contents)] })
     assert.deepEqual(healed.findings, [])
     assert.equal(await statusOf(scene, `blobs/${digest}`), 404)
-  })
-})
-
-test('a file that cannot be read is told of, and taken for nothing else', async () => {
-  await withPlace(async (place, scene) => {
-    const { layer } = place.image
-    const { ingest } = scene.jobParts()
-    const broken: typeof ingest = new Proxy(ingest, {
-      get: (target, name) => {
-        const member: unknown = Reflect.get(target, name, target)
-        if (typeof member !== 'function') return member
-        if (name !== 'rehash') return member.bind(target)
-        return async (...args: Parameters<typeof ingest.rehash>) => {
-          const [aim] = args
-          if (aim.kind === 'memory' && aim.key === layer) {
-            throw new StorageError('unavailable', 'EIO: i/o error, read')
-          }
-          return target.rehash(...args)
-        }
-      },
-    })
-    const { findings, ok, deeds } = await scrub(scene, { context: { ingest: broken } })
-    assert.deepEqual(findings, [`unreadable-file left ${layer}`])
-    assert.deepEqual([ok, deeds], [false, []])
-    assert.equal(await statusOf(scene, `blobs/${layer}`), 200)
   })
 })
 
