@@ -55,7 +55,9 @@ export async function startUpload(
     return await receiveAndCommit(record, digest, request, registry)
   } catch (error) {
     // The client never learned the session's name, so nobody could go on with it.
-    await dropSession(record, registry)
+    const dropping = dropSession(record, registry)
+    // What is away would be waited for once more.
+    if (!isAway(error)) await dropping
     throw asOwnFault(error)
   } finally {
     writer.end()
@@ -75,6 +77,10 @@ async function claimed(
 function asOwnFault(error: unknown): unknown {
   if (!(error instanceof StorageError && error.kind === 'conflict')) return error
   return new StorageError('unavailable', `a push in one request: ${error.message}`, error)
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof StorageError && error.kind === 'unavailable'
 }
 
 // Some clients put the digest on the POST and the bytes in a PUT. Without a body, only the empty blob

@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { needsNamespaces } from '../support/own-network.ts'
 import { type Certificate, createPki, type Pki } from '../support/pki.ts'
 import { run } from '../support/run.ts'
 import { projectRoot, type Server, startServer } from '../support/server.ts'
+import { needs } from '../support/tools.ts'
 import type { Steered, SteeredOrder } from './steered-client.ts'
-import { createSteeredNetwork, needsNamespaces, type SteeredNetwork } from './steered-network.ts'
+import { createSteeredNetwork, type SteeredNetwork } from './steered-network.ts'
 
 const clients = 16
 const resumptions = 4
@@ -43,7 +45,9 @@ default = "allow"
 `
 }
 
-describe('two uws processes behind one address', needsNamespaces, () => {
+describe('two uws processes behind one address', {
+  skip: needsNamespaces.skip || needs('openssl').skip,
+}, () => {
   let folder: string
   let network: SteeredNetwork
   let pki: Pki

@@ -1,18 +1,5 @@
 // Answers for a server's host and a network of clients: two network namespaces with a cable between.
-import { spawnSync } from 'node:child_process'
 import { run } from '../support/run.ts'
-import { needsRootAnd, needsThat } from '../support/tools.ts'
-
-/** Options for `test()`: skipped where namespaces or nftables cannot be had. */
-export const needsNamespaces: { readonly skip: string | false } = needsAll()
-
-function needsAll(): { readonly skip: string | false } {
-  const tools = needsRootAnd('ip', 'nft', 'openssl')
-  if (tools.skip !== false) return tools
-  const program = ['unshare', '-n', 'nft', 'add', 'table', 'inet', 'tried']
-  const tried = spawnSync(program[0] ?? '', program.slice(1))
-  return needsThat(tried.status === 0 ? [] : ['network namespaces with nftables'])
-}
 
 const serverHost = { ipv4: '192.0.2.1', ipv6: 'fd00::1' } as const
 

@@ -27,9 +27,9 @@ export interface FaultPlan {
 }
 
 // Those that have no fault to report, by their contracts.
-const faultless = new Set(['staging', 'readingTarget', 'forget', 'refresh', 'close'])
+const faultless = new Set(['stagedTarget', 'readingTarget', 'forget', 'refresh', 'close'])
 const answersAtOnce =
-  /^(metadata\.(read|list|repositories)|reader\.(readNow|fateNow)|blobs\.isThereNow)/
+  /^(metadata\.(read|list|repositories)|reader\.(readNow|fateNow)|blobs\.(isThereNow|staging)$)/
 
 export class PlantedFault {
   #plan: FaultPlan = { call: 0, kind: 'unavailable', moment: 'before' }

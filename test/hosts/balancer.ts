@@ -4,6 +4,7 @@
 import { startNginx } from '../support/nginx.ts'
 import { freePort } from '../support/redis.ts'
 import { needs } from '../support/tools.ts'
+import type { HostNode } from './site.ts'
 import { servedBy } from './weather.ts'
 
 /** Options for `test()`. */
@@ -18,8 +19,10 @@ export interface Balancer {
 
 // None is left out for having failed: the hosts have to get along with what comes. Longer than an attempt of S3 and a
 // statement may take, and shorter than what a whole request may.
-function siteOf(port: number, ports: readonly number[]): string {
-  const servers = ports.map((each) => `    server 127.0.0.1:${each} max_fails=0;\n`).join('')
+function siteOf(port: number, nodes: readonly Behind[]): string {
+  const servers = nodes
+    .map((node) => `    server ${node.address}:${node.port} max_fails=0;\n`)
+    .join('')
   return `
   upstream hosts {
 ${servers}  }
@@ -45,12 +48,14 @@ ${servers}  }
 `
 }
 
+type Behind = Pick<HostNode, 'address' | 'port'>
+
 /** `dir` takes its files. */
-export async function startBalancer(dir: string, ports: readonly number[]): Promise<Balancer> {
+export async function startBalancer(dir: string, nodes: readonly Behind[]): Promise<Balancer> {
   const port = await freePort()
   const nginx = await startNginx(dir, (socket) => {
     // It is asked by the socket whether it is up.
-    return `server { listen unix:${socket}; location / { return 204; } }${siteOf(port, ports)}`
+    return `server { listen unix:${socket}; location / { return 204; } }${siteOf(port, nodes)}`
   })
   return { url: `http://127.0.0.1:${port}`, log: nginx.log, stop: () => nginx.stop() }
 }

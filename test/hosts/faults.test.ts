@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { poll } from '../http/product.ts'
 import { Dice, randomFrom } from '../support/dice.ts'
+import { inOwnNetwork } from '../support/own-network.ts'
 import { RegistryClient } from '../support/registry-client.ts'
 import { needsBalancer, startBalancer } from './balancer.ts'
 import { type Fault, faultsOf } from './faults.ts'
@@ -43,129 +44,140 @@ every = "0s"
 bytes_per_second = "20MiB"
 `
 
-test('three hosts stay one registry through every fault', {
-  skip: needsHosts.skip || needsBalancer.skip,
-  timeout: 1_150_000,
-}, async (t) => {
-  t.diagnostic(`KEELSON_TEST_SEED=${seed}`)
-  const dice = new Dice(randomFrom(seed))
-  const dir = await mkdtemp(join(tmpdir(), 'keel-front-'))
-  const site = await Site.open()
-  t.after(async () => {
-    await site.close()
-    await rm(dir, { recursive: true, force: true })
-  })
-  for (const name of ['host-a', 'host-b', 'host-c']) await site.add(name, toml)
-  await Promise.all(site.nodes.map((node) => node.start()))
-  const balancer = await startBalancer(
-    dir,
-    site.nodes.map(({ port }) => port),
-  )
-  t.after(() => balancer.stop())
-  const weather = new Weather()
-  const clients: RegistryClient[] = []
-  t.after(() => {
-    for (const client of clients) client.close()
-  })
-  const common = new Holdings('common/images', String(seed))
-  common.newTag()
-  const workers = Array.from({ length: workerCount }, (_, i) => {
-    const client = new RegistryClient(balancer.url)
-    clients.push(client)
-    const own = new Holdings(`own/worker-${i}`, String(seed))
-    return new Worker({ own, common, caller: new Caller(client, weather), dice: dice.fork() })
-  })
-  const jobs = new Jobs(site.nodes)
-  const begunAt = performance.now()
-  const passed: string[] = []
-  const jobsDice = dice.fork()
+inOwnNetwork(
+  import.meta.filename,
+  { skip: needsHosts.skip || needsBalancer.skip, timeoutMs: 1_200_000 },
+  () => {
+    test('three hosts stay one registry through every fault', {
+      skip: needsHosts.skip || needsBalancer.skip,
+      timeout: 1_150_000,
+    }, async (t) => {
+      t.diagnostic(`KEELSON_TEST_SEED=${seed}`)
+      const dice = new Dice(randomFrom(seed))
+      const dir = await mkdtemp(join(tmpdir(), 'keel-front-'))
+      const site = await Site.open()
+      t.after(async () => {
+        await site.close()
+        await rm(dir, { recursive: true, force: true })
+      })
+      for (const name of ['host-a', 'host-b', 'host-c']) await site.add(name, toml)
+      await Promise.all(site.nodes.map((node) => node.start()))
+      const balancer = await startBalancer(dir, site.nodes)
+      t.after(() => balancer.stop())
+      const weather = new Weather()
+      const clients: RegistryClient[] = []
+      t.after(() => {
+        for (const client of clients) client.close()
+      })
+      const common = new Holdings('common/images', String(seed))
+      common.newTag()
+      const workers = Array.from({ length: workerCount }, (_, i) => {
+        const client = new RegistryClient(balancer.url)
+        clients.push(client)
+        const own = new Holdings(`own/worker-${i}`, String(seed))
+        return new Worker({ own, common, caller: new Caller(client, weather), dice: dice.fork() })
+      })
+      const jobs = new Jobs(site.nodes)
+      const begunAt = performance.now()
+      const passed: string[] = []
+      const jobsDice = dice.fork()
 
-  const direct = async (): Promise<void> => {
-    do {
-      const faults = faultsOf(site, dice, operationsLeast >= longRun)
-      for (const [index, fault] of faults.entries()) {
-        // What is left, shared among the times before the faults that are left.
-        const share = Math.ceil((operationsLeast - weather.ended) / (faults.length - index))
-        const lasted = await pass(fault, Math.max(operationsInCalmLeast, share))
-        passed.push(`${fault.name} (${lasted})`)
-        t.diagnostic(passed.at(-1) ?? '')
+      const direct = async (): Promise<void> => {
+        do {
+          const faults = faultsOf(site, dice, operationsLeast >= longRun)
+          for (const [index, fault] of faults.entries()) {
+            // What is left, shared among the times before the faults that are left.
+            const share = Math.ceil((operationsLeast - weather.ended) / (faults.length - index))
+            const lasted = await pass(fault, Math.max(operationsInCalmLeast, share))
+            passed.push(`${fault.name} (${lasted})`)
+            t.diagnostic(passed.at(-1) ?? '')
+          }
+        } while (weather.ended < operationsLeast)
       }
-    } while (weather.ended < operationsLeast)
-  }
-  const untilEnded = async (count: number, atMost = faultMsMax): Promise<void> => {
-    const goal = weather.ended + count
-    await poll(`${count} operations end`, async () => weather.ended >= goal || undefined, atMost)
-  }
-  const pass = async (fault: Fault, operationsInCalm: number): Promise<string> => {
-    await untilEnded(operationsInCalm, calmMsMax)
-    const faultAt = performance.now()
-    weather.begin(fault.name, fault.scope)
-    await fault.begin()
-    await untilEnded(operationsInFault)
-    await poll(
-      `${fault.name} has lasted`,
-      async () => performance.now() - faultAt >= fault.leastMs || undefined,
-      faultMsMax,
-    )
-    await fault.heal()
-    weather.healed()
-    const healedAt = performance.now()
-    await requireAllWorks(site.nodes)
-    weather.calm()
-    common.newTag()
-    const ms = (from: number, to: number): number => Math.round(to - from)
-    return `${ms(faultAt, healedAt)} ms, well again after ${ms(healedAt, performance.now())} ms`
-  }
+      const untilEnded = async (count: number, atMost = faultMsMax): Promise<void> => {
+        const goal = weather.ended + count
+        await poll(
+          `${count} operations end`,
+          async () => weather.ended >= goal || undefined,
+          atMost,
+        )
+      }
+      const pass = async (fault: Fault, operationsInCalm: number): Promise<string> => {
+        await untilEnded(operationsInCalm, calmMsMax)
+        const faultAt = performance.now()
+        weather.begin(fault.name, fault.scope)
+        await fault.begin()
+        await untilEnded(operationsInFault)
+        await poll(
+          `${fault.name} has lasted`,
+          async () => performance.now() - faultAt >= fault.leastMs || undefined,
+          faultMsMax,
+        )
+        await fault.heal()
+        weather.healed()
+        const healedAt = performance.now()
+        await requireAllWorks(site.nodes)
+        weather.calm()
+        common.newTag()
+        const ms = (from: number, to: number): number => Math.round(to - from)
+        return `${ms(faultAt, healedAt)} ms, well again after ${ms(healedAt, performance.now())} ms`
+      }
 
-  const stop = (): void => {
-    jobs.stop()
-    for (const worker of workers) worker.stop()
-  }
-  const running = [...workers.map((worker) => worker.run()), jobs.run(weather, jobsDice)]
-  // The first that fails ends the others.
-  const guarded = [direct().finally(stop), ...running].map((each) =>
-    each.catch((error: unknown) => {
-      stop()
-      throw error
-    }),
-  )
-  const told = (counts: ReadonlyMap<string, number>): string =>
-    [...counts].map(([name, count]) => `${name} ${count}`).join(', ')
-  try {
-    await Promise.all(guarded)
-  } catch (error) {
-    const logs = site.nodes.map(
-      ({ name, log }) => `${name}:\n${warnings(log).slice(-20).join('\n')}`,
-    )
-    logs.push(`balancer:\n${balancer.log.slice(-10).join('\n')}`)
-    const where = `KEELSON_TEST_SEED=${seed}, ${weather.now}`
-    throw new Error(`${where}: ${String(error)}\n${logs.join('\n')}`, { cause: error })
-  } finally {
-    await Promise.allSettled(guarded)
-    const seconds = Math.round((performance.now() - begunAt) / 1000)
-    t.diagnostic(
-      `${weather.ended} operations, ${weather.requests} requests, ${passed.length} faults in ${seconds} s`,
-    )
-    t.diagnostic(`operations: ${told(weather.operations)}`)
-    t.diagnostic(`failures: ${told(weather.failures)}`)
-    t.diagnostic(`jobs: ${told(jobs.ends)}`)
-  }
+      const stop = (): void => {
+        jobs.stop()
+        for (const worker of workers) worker.stop()
+      }
+      const running = [...workers.map((worker) => worker.run()), jobs.run(weather, jobsDice)]
+      // The first that fails ends the others.
+      const guarded = [direct().finally(stop), ...running].map((each) =>
+        each.catch((error: unknown) => {
+          stop()
+          throw error
+        }),
+      )
+      const told = (counts: ReadonlyMap<string, number>): string =>
+        [...counts].map(([name, count]) => `${name} ${count}`).join(', ')
+      try {
+        await Promise.all(guarded)
+      } catch (error) {
+        const logs = site.nodes.map(
+          ({ name, log }) => `${name}:\n${warnings(log).slice(-20).join('\n')}`,
+        )
+        logs.push(`balancer:\n${balancer.log.slice(-10).join('\n')}`)
+        const where = `KEELSON_TEST_SEED=${seed}, ${weather.now}`
+        throw new Error(`${where}: ${String(error)}\n${logs.join('\n')}`, { cause: error })
+      } finally {
+        await Promise.allSettled(guarded)
+        const seconds = Math.round((performance.now() - begunAt) / 1000)
+        t.diagnostic(
+          `${weather.ended} operations, ${weather.requests} requests, ${passed.length} faults in ${seconds} s`,
+        )
+        t.diagnostic(`operations: ${told(weather.operations)}`)
+        t.diagnostic(`failures: ${told(weather.failures)}`)
+        t.diagnostic(`jobs: ${told(jobs.ends)}`)
+      }
 
-  // What nobody has heard of may be at work still: a stop ends all of it, and loses nothing.
-  for (const node of site.nodes) {
-    assert.deepEqual(await node.stop(), { code: 0, signal: null }, node.log.slice(-20).join('\n'))
-  }
-  await Promise.all(site.nodes.map((node) => node.start()))
-  const all = [common, ...workers.map(({ own }) => own)]
-  const found = await inspect(site, all)
-  t.diagnostic(`found through three hosts: ${told(new Map(Object.entries(found)))}`)
-  for (const [i, kind] of (['gc', 'scrub'] as const).entries()) {
-    const node = site.nodes[i]
-    assert.ok(node !== undefined)
-    t.diagnostic(`${kind}: ${(await jobs.requireSound(node, kind)).join('; ')}`)
-  }
-  await inspect(site, all)
-})
+      // What nobody has heard of may be at work still: a stop ends all of it, and loses nothing.
+      for (const node of site.nodes) {
+        assert.deepEqual(
+          await node.stop(),
+          { code: 0, signal: null },
+          node.log.slice(-20).join('\n'),
+        )
+      }
+      await Promise.all(site.nodes.map((node) => node.start()))
+      const all = [common, ...workers.map(({ own }) => own)]
+      const found = await inspect(site, all)
+      t.diagnostic(`found through three hosts: ${told(new Map(Object.entries(found)))}`)
+      for (const [i, kind] of (['gc', 'scrub'] as const).entries()) {
+        const node = site.nodes[i]
+        assert.ok(node !== undefined)
+        t.diagnostic(`${kind}: ${(await jobs.requireSound(node, kind)).join('; ')}`)
+      }
+      await inspect(site, all)
+    })
+  },
+)
 
 /** Without a line for each request. */
 function warnings(log: readonly string[]): readonly string[] {

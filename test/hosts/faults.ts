@@ -2,7 +2,7 @@
 
 import type { Dice } from '../support/dice.ts'
 import type { S3Call, S3Manner } from '../support/s3-faults.ts'
-import type { HostNode, Site } from './site.ts'
+import type { HostNode, Part, Site } from './site.ts'
 import type { Scope } from './weather.ts'
 
 /** A lease lasts 20 s, and half of the rest is for noticing. */
@@ -50,29 +50,32 @@ function asleep(node: HostNode): Fault {
 }
 
 function partitions(node: HostNode): readonly Fault[] {
-  const { redis } = node.ways
   return [
     withoutRecords(node, 3_000),
+    without(node, 's3', { name: 'S3', leastMs: 3_000, scope: node.port }),
     {
-      ...{ name: `${node.name} without S3`, leastMs: 3_000, scope: node.port },
+      ...{ name: `${node.name} before a silent S3`, leastMs: 3_000, scope: node.port },
       begin: () => node.ways.s3.behave(() => ({ kind: 'stalls' })),
       heal: () => node.ways.s3.behave(() => undefined),
     },
-    {
-      ...{ name: `${node.name} without Redis`, leastMs: 1_000, scope: 'none' },
-      begin: () => redis.freeze(),
-      heal: () => redis.thaw(),
-    },
+    without(node, 'redis', { name: 'Redis', leastMs: 1_000, scope: 'none' }),
   ]
 }
 
 function withoutRecords(node: HostNode, leastMs: number): Fault {
-  const { postgres } = node.ways
   const beyond = leastMs < beyondLeaseMs ? '' : ' beyond its lease'
+  return without(node, 'postgres', { name: `PostgreSQL${beyond}`, leastMs, scope: node.port })
+}
+
+function without(
+  node: HostNode,
+  part: Part,
+  { name, leastMs, scope }: Pick<Fault, 'name' | 'leastMs' | 'scope'>,
+): Fault {
   return {
-    ...{ name: `${node.name} without PostgreSQL${beyond}`, leastMs, scope: node.port },
-    begin: () => postgres.freeze(),
-    heal: () => postgres.thaw(),
+    ...{ name: `${node.name} without ${name}`, leastMs, scope },
+    begin: () => node.cutOff(part),
+    heal: () => node.reconnect(part),
   }
 }
 

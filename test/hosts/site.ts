@@ -1,6 +1,6 @@
 // Answers for a registry of several hosts in tests: servers that share a real PostgreSQL, a real S3 server and a real
-// Redis, each in a process namespace of its own, so that none can see another's processes, and each with ways to
-// those three of its own, which can be cut.
+// Redis, each in namespaces of its own, so that none can see another's processes or network, and each with a cable, on which
+// what goes to and from each of those three can be lost. For tests in a network of their own.
 
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -8,26 +8,29 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { adminCall } from '../http/product.ts'
 import { type Daemon, type Exit, startDaemon } from '../support/daemon.ts'
+import { needsNamespaces } from '../support/own-network.ts'
 import { needsPostgres, PostgresServer } from '../support/postgres.ts'
 import { freePort, needsRedis, RedisServer } from '../support/redis.ts'
 import { RegistryClient } from '../support/registry-client.ts'
 import { S3Gate } from '../support/s3-faults.ts'
 import { productCommand } from '../support/server.ts'
-import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
-import { needsRootAnd } from '../support/tools.ts'
 import { needsVersitygw, S3Server, s3Keys } from '../support/versitygw.ts'
+import { type Cable, layCable, loopback } from './cable.ts'
 
 /** Options for `test()`. */
 export const needsHosts: { readonly skip: string | false } = {
-  skip:
-    needsVersitygw.skip || needsPostgres.skip || needsRedis.skip || needsRootAnd('unshare').skip,
+  skip: needsVersitygw.skip || needsPostgres.skip || needsRedis.skip || needsNamespaces.skip,
 }
 
-/** The ways of one host to what all share. */
+/** What a host has at the end of its cable. */
+export type Part = 's3' | 'postgres' | 'redis'
+
+/** The way of one host to what all share. */
 export interface Ways {
+  readonly cable: Cable
+  /** Its own gate to the bucket, which all share. */
   readonly s3: S3Gate
-  readonly postgres: TcpRelay
-  readonly redis: TcpRelay
+  readonly ports: Readonly<Record<Part, number>>
 }
 
 interface NodeOptions {
@@ -56,12 +59,27 @@ export class HostNode {
     this.name = options.name
     this.ways = options.ways
     this.port = options.port
-    this.url = `http://127.0.0.1:${options.port}`
+    this.url = `http://${this.address}:${options.port}`
     this.client = new RegistryClient(this.url)
+  }
+
+  get address(): string {
+    return this.#options.ways.cable.address
   }
 
   get log(): readonly string[] {
     return this.#daemon?.log ?? []
+  }
+
+  /** From now on nothing comes from there, nor gets there, and nobody hears of it. */
+  cutOff(part: Part): Promise<void> {
+    const { cable, ports } = this.ways
+    return cable.cut(ports[part])
+  }
+
+  reconnect(part: Part): Promise<void> {
+    const { cable, ports } = this.ways
+    return cable.mend(ports[part])
   }
 
   async start(): Promise<void> {
@@ -69,9 +87,11 @@ export class HostNode {
     const file = join(folder, `${name}.toml`)
     await writeFile(file, this.#configuration())
     const [program = '', ...args] = productCommand()
+    const [command = '', ...onHost] = [...this.ways.cable.onHost, 'unshare']
     this.#daemon = await startDaemon<true>({
-      command: 'unshare',
+      command,
       args: [
+        ...onHost,
         ...['--pid', '--fork', '--kill-child', '--mount-proc', '--uts', '--', 'sh', '-c'],
         ...[`hostname ${name} && exec "$@"`, name, program, ...args, '-c', file, 'server'],
       ],
@@ -135,7 +155,7 @@ export class HostNode {
     const { bucket, database, port, toml, ways } = this.#options
     return `
 [server]
-bind_address = "127.0.0.1"
+bind_address = "${this.address}"
 port = ${port}
 [health]
 check_host = false
@@ -151,14 +171,14 @@ part_size = "5MiB"
 attempt_timeout = "5s"
 [metadata_store.postgres]
 host = "127.0.0.1"
-port = ${ways.postgres.port}
+port = ${ways.ports.postgres}
 database = "${database}"
 username = "keelson"
 sslmode = "disable"
 connect_timeout = "3s"
 statement_timeout = "5s"
 [redis]
-url = "redis://127.0.0.1:${ways.redis.port}"
+url = "redis://127.0.0.1:${ways.ports.redis}"
 ${toml.includes('[global.access_policy]') ? '' : '[global.access_policy]\ndefault = "allow"\n'}
 ${toml}
 `
@@ -171,6 +191,8 @@ export class Site {
   readonly s3: S3Server
   readonly redis: RedisServer
   readonly bucket: string
+  /** Else all hosts are on the network of the test. */
+  readonly isOnCables: boolean
   readonly nodes: HostNode[] = []
   readonly #folder: string
   readonly #database: string
@@ -178,19 +200,20 @@ export class Site {
 
   private constructor(
     folder: string,
-    parts: Pick<Site, 'postgres' | 's3' | 'redis'>,
+    parts: Pick<Site, 'postgres' | 's3' | 'redis' | 'isOnCables'>,
     names: { readonly bucket: string; readonly database: string; readonly port: number },
   ) {
     this.#folder = folder
     this.postgres = parts.postgres
     this.s3 = parts.s3
     this.redis = parts.redis
+    this.isOnCables = parts.isOnCables
     this.bucket = names.bucket
     this.#database = names.database
     this.#postgresPort = names.port
   }
 
-  static async open(): Promise<Site> {
+  static async open({ isOnCables = true }: { readonly isOnCables?: boolean } = {}): Promise<Site> {
     const folder = await mkdtemp(join(tmpdir(), 'keelson-hosts-'))
     const [postgres, s3, redis] = await Promise.all([
       PostgresServer.start(),
@@ -200,16 +223,21 @@ export class Site {
     const { port } = await postgres.listen()
     const { database } = await postgres.database()
     const names = { bucket: await s3.bucket(), database, port }
-    return new Site(folder, { postgres, s3, redis }, names)
+    return new Site(folder, { postgres, s3, redis, isOnCables }, names)
   }
 
   /** A further host, not started. `toml`: further lines of its configuration. */
   async add(name: string, toml = ''): Promise<HostNode> {
-    const ways = {
-      s3: await S3Gate.open(this.s3.endpoint),
-      postgres: await startTcpRelay(this.#postgresPort),
-      redis: await startTcpRelay(this.redis.port),
+    const s3 = await S3Gate.open(this.s3.endpoint)
+    const ports = {
+      s3: Number(new URL(s3.endpoint).port),
+      postgres: this.#postgresPort,
+      redis: this.redis.port,
     }
+    const cable = this.isOnCables
+      ? await layCable(name, this.nodes.length + 1, Object.values(ports))
+      : loopback
+    const ways = { cable, s3, ports }
     const node = new HostNode({
       ...{ name, folder: this.#folder, port: await freePort(), ways, toml },
       ...{ bucket: this.bucket, database: this.#database },
@@ -228,8 +256,6 @@ export class Site {
     for (const node of this.nodes) {
       node.client.close()
       await node.kill()
-      node.ways.postgres.stop()
-      node.ways.redis.stop()
       await node.ways.s3.close()
     }
     await Promise.all([this.postgres.stop(), this.s3.stop(), this.redis.stop()])
