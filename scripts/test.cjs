@@ -15,7 +15,7 @@ const testTimeoutMs = 20 * 60 * 1000
 
 // These start daemons and servers that load the machine, or build programs first: one file at a time.
 const alone =
-  /\/test\/(bench|client|conformance|crash|edge|hosts\/(clients|faults)|authorize\/opa|http\/opa|docs\/commands)\b/
+  /\/test\/(bench|client|conformance|crash|edge|hosts\/(clients|faults|partition)|authorize\/opa|http\/opa|docs\/commands)\b/
 
 setUp()
 if (!options.includes('--no-lint')) {

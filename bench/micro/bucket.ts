@@ -6,7 +6,10 @@
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
@@ -123,6 +126,7 @@ async function measureMemory({ url, pid }: Server, client: RegistryClient): Prom
 
 const s3 = await S3Server.start()
 const bucket = await s3.bucket()
+const records = await mkdtemp(join(tmpdir(), 'keel-bucket-'))
 const server = await startServer({
   base: `[server]
 bind_address = "127.0.0.1"
@@ -135,7 +139,7 @@ access_key_id = "${s3Keys.accessKeyId}"
 secret_access_key = "${s3Keys.secretAccessKey}"
 part_size = "16MiB"
 [metadata_store.lmdb]
-path = "${s3.folder('')}/../records"
+path = "${join(records, 'records')}"
 [global.access_policy]
 default = "allow"
 `,
@@ -177,4 +181,5 @@ try {
   sdk.destroy()
   await server.stop()
   await s3.stop()
+  await rm(records, { recursive: true, force: true })
 }

@@ -2,8 +2,6 @@
 // bucket's own bytes.
 
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type Answer, assertStatus, digestOf, json } from '../support/registry-client.ts'
 import type { Holdings } from './holdings.ts'
 import type { HostNode, Site } from './site.ts'
@@ -98,7 +96,7 @@ async function requireRightObjects({ bucket, s3 }: Site): Promise<ReadonlySet<st
   for (const key of await s3.keys(bucket)) {
     const hex = /^docker\/registry\/v2\/blobs\/sha256\/..\/([0-9a-f]{64})\/data$/.exec(key)?.[1]
     if (hex === undefined) continue
-    const digest = digestOf(await readFile(join(s3.folder(bucket), key)))
+    const digest = digestOf(await s3.read(bucket, key))
     assert.equal(digest, `sha256:${hex}`, `object ${key}`)
     digests.add(digest)
   }

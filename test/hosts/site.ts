@@ -41,6 +41,8 @@ interface NodeOptions {
   readonly bucket: string
   readonly database: string
   readonly toml: string
+  /** Another build of the product. */
+  readonly program: string | undefined
 }
 
 /** One host: the product in a process namespace, killed with it. */
@@ -83,10 +85,10 @@ export class HostNode {
   }
 
   async start(): Promise<void> {
-    const { folder, name } = this.#options
+    const { folder, name, program: other } = this.#options
     const file = join(folder, `${name}.toml`)
     await writeFile(file, this.#configuration())
-    const [program = '', ...args] = productCommand()
+    const [program = '', ...args] = productCommand(other)
     const [command = '', ...onHost] = [...this.ways.cable.onHost, 'unshare']
     this.#daemon = await startDaemon<true>({
       command,
@@ -226,7 +228,10 @@ export class Site {
     return new Site(folder, { postgres, s3, redis, isOnCables }, names)
   }
 
-  /** A further host, not started. `toml`: further lines of its configuration. */
+  /**
+   * A further host, not started. `toml`: further lines of its configuration. The second one is of the build that
+   * KEELSON_TEST_OTHER_BIN names, as in the middle of an upgrade.
+   */
   async add(name: string, toml = ''): Promise<HostNode> {
     const s3 = await S3Gate.open(this.s3.endpoint)
     const ports = {
@@ -238,8 +243,10 @@ export class Site {
       ? await layCable(name, this.nodes.length + 1, Object.values(ports))
       : loopback
     const ways = { cable, s3, ports }
+    const isOther = this.nodes.length === 1
+    const program = isOther ? process.env['KEELSON_TEST_OTHER_BIN'] : undefined
     const node = new HostNode({
-      ...{ name, folder: this.#folder, port: await freePort(), ways, toml },
+      ...{ name, folder: this.#folder, port: await freePort(), ways, toml, program },
       ...{ bucket: this.bucket, database: this.#database },
     })
     this.nodes.push(node)

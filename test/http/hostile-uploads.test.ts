@@ -86,7 +86,7 @@ for (const { name, toml } of setups('alone', 'node')) {
       test(`a ${method} with a Content-Range that does not fit leaves the session`, async () => {
         const location = await begin()
         const target = method === 'PUT' ? `${location}?digest=${digest}` : location
-        const untouched = await dump.lines()
+        const untouched = await dump.linesAtRest()
         for (const [value, statuses] of contentRanges) {
           const request = raw(method, target, octets, lengthOf(tail), `Content-Range: ${value}`)
           const reply = await ask(product, request, tail)
@@ -136,7 +136,7 @@ for (const { name, toml } of setups('alone', 'node')) {
 
       test(`a single request that its client leaves (${leave}) stores nothing`, async () => {
         await product.client.pushBlob('hostile', Buffer.from('makes the repository known'))
-        const untouched = await dump.lines()
+        const untouched = await dump.linesAtRest()
         const { uploadsOpen } = await product.status()
         const manifest = `Content-Type: ${types.image}`
         for (const [method, target, line, body] of [
@@ -185,7 +185,7 @@ for (const { name, toml } of setups('alone', 'node')) {
 
     test('a body over the limit is refused before it is read, where its length tells', async () => {
       const location = await begin()
-      const untouched = await dump.lines()
+      const untouched = await dump.linesAtRest()
       for (const [method, target] of [
         ['PATCH', location],
         ['PUT', `${location}?digest=${digest}`],

@@ -175,7 +175,7 @@ for (const { name, ...options } of setups('alone', 'node')) {
     }
 
     test('framing that cannot be trusted is refused, and the connection ended', async () => {
-      const untouched = await dump.lines()
+      const untouched = await dump.linesAtRest()
       await eachAtOnce(deliveredCases(target), async (request) => {
         const isHead = request.startsWith('HEAD')
         const client = await RawConnection.open(product.server.port)
@@ -191,7 +191,7 @@ for (const { name, ...options } of setups('alone', 'node')) {
     })
 
     test('what is no request stores nothing, hides no request, and ends the connection', async () => {
-      const untouched = await dump.lines()
+      const untouched = await dump.linesAtRest()
       // At the same time, since some parsers only close when their patience ends.
       await eachAtOnce(without({ ...parserCases(target), ...broken() }, known), async (request) => {
         const client = await RawConnection.open(product.server.port)
@@ -227,7 +227,7 @@ for (const { name, ...options } of setups('alone', 'node')) {
     })
 
     test('a manifest over the limit is refused while none of it has been sent', async () => {
-      const untouched = await dump.lines()
+      const untouched = await dump.linesAtRest()
       for (const length of [4 * 1024 * 1024 + 1, 999_999_999_999_999]) {
         const head = raw('PUT', '/v2/kept/manifests/v1', `Content-Length: ${length}`)
         const reply = await ask(product, head)
@@ -316,7 +316,7 @@ async function refusesAll(
   dump: StoreDump,
   refusals: readonly Refusal[],
 ): Promise<void> {
-  const untouched = await dump.lines()
+  const untouched = await dump.linesAtRest()
   const body = JSON.stringify(manifest)
   for (const [method, target, status, code] of refusals) {
     const hasBody = ['PUT', 'POST', 'PATCH'].includes(method)

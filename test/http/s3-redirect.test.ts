@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -180,9 +180,8 @@ default = "deny"
     test('a blob that the bucket does not have is no redirect, but the fault that it is', async () => {
       await stop()
       const [, hex = ''] = digest.split(':')
-      await rm(
-        join(s3.folder(bucket), 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data'),
-      )
+      const folder = 'docker/registry/v2/blobs/sha256'
+      await s3.remove(bucket, `${folder}/${hex.slice(0, 2)}/${hex}/data`)
       await start()
       const answer = await client.get(`/v2/app/blobs/${digest}`)
       assert.ok(answer.status >= 500, String(answer.status))

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -108,9 +107,9 @@ default = "allow"
     return adminCall(join(this.folder, 'admin.sock'), target)
   }
 
-  fileOf(digest: string): string {
+  overwrite(digest: string, bytes: Uint8Array): Promise<void> {
     const [, hex = ''] = digest.split(':')
-    return join(this.s3.folder(this.bucket), keyOf(hex))
+    return this.s3.overwrite(this.bucket, keyOf(hex), bytes)
   }
 
   /** A blob that nothing names, with a lease that ended an hour ago. No server may run. */
@@ -238,7 +237,7 @@ describe('blobs in a bucket', needsVersitygw, () => {
     assert.equal(clean.code, 0, `${clean.out}${clean.err}`)
     const wrong = Buffer.from(bytes)
     wrong[5] = (wrong[5] ?? 0) ^ 1
-    await writeFile(site.fileOf(digestOf(bytes)), wrong)
+    await site.overwrite(digestOf(bytes), wrong)
     await assert.rejects(client.get(`/v2/damaged/blobs/${digestOf(bytes)}`))
     const { body } = await site.admin('/metrics')
     assert.match(body, /^keelson_s3_wrong_blobs_total [1-9]/m)

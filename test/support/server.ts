@@ -75,9 +75,9 @@ function findRoot(from: string): string {
   return parent === from ? process.cwd() : findRoot(parent)
 }
 
-/** The product's program; `KEELSON_BIN` names another build of it. */
-export function productCommand(): readonly string[] {
-  const named = process.env['KEELSON_BIN'] ?? join(projectRoot, 'bin', 'keelson')
+/** The product's program; `other`, or else `KEELSON_BIN`, names another build of it. */
+export function productCommand(other?: string): readonly string[] {
+  const named = other ?? process.env['KEELSON_BIN'] ?? join(projectRoot, 'bin', 'keelson')
   return named.endsWith('.js') ? [process.execPath, '--enable-source-maps', named] : [named]
 }
 

@@ -37,6 +37,22 @@ export class StoreDump {
     ]
   }
 
+  /** As `lines`, once no bytes are left of uploads that have ended: they go after the answer. Limits: 20 s. */
+  async linesAtRest(): Promise<readonly string[]> {
+    const deadline = performance.now() + 20_000
+    for (;;) {
+      const lines = await this.lines()
+      const open = new Set(lines.map((line) => /^record u!(\S+) /.exec(line)?.[1]))
+      const isLeft = (line: string): boolean => {
+        const id = /^file _keelson\/uploads\/(\S+) /.exec(line)?.[1]
+        return id !== undefined && !open.has(id)
+      }
+      const left = lines.filter(isLeft)
+      if (left.length === 0) return lines
+      if (performance.now() > deadline) throw new Error(`left after 20 s: ${left.join(', ')}`)
+    }
+  }
+
   /** The files of the store without its metadata. */
   async files(): Promise<readonly string[]> {
     const entries = await readdir(this.#rootDir, { recursive: true, withFileTypes: true })

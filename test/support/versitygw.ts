@@ -1,32 +1,37 @@
-// Answers for a real S3 server in tests: versitygw, built from source, over a folder of its own.
+// Answers for a real S3 server in tests: versitygw, built from source, over a folder of its own; or another one, by the
+// shell command in KEELSON_TEST_S3_SERVER, which finds $PORT, $DIR, $ACCESS_KEY and $SECRET_KEY and must not go to the background.
 
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Daemon, startDaemon } from './daemon.ts'
+import { type Daemon, type DaemonOptions, startDaemon } from './daemon.ts'
 import { goTool, needsGo } from './go-tools.ts'
 import { freePort } from './redis.ts'
+import { ObjectFiles, type Objects, RemoteObjects } from './s3-objects.ts'
 import { needsThat } from './tools.ts'
 
+const otherServer = process.env['KEELSON_TEST_S3_SERVER']
 const goMinor = 25
 const isGoThere = needsGo(goMinor).skip === false
 let lack: string | undefined
-const program = isGoThere
-  ? await goTool(
-      {
-        skip: (message) => {
-          lack = message ?? 'versitygw'
+const program =
+  isGoThere && otherServer === undefined
+    ? await goTool(
+        {
+          skip: (message) => {
+            lack = message ?? 'versitygw'
+          },
         },
-      },
-      'test/support/versitygw',
-      'github.com/versity/versitygw/cmd/versitygw',
-    )
-  : undefined
+        'test/support/versitygw',
+        'github.com/versity/versitygw/cmd/versitygw',
+      )
+    : undefined
 
 /** Options for `test()`: skipped where it can neither be found nor built. */
-export const needsVersitygw: { readonly skip: string | false } = isGoThere
-  ? { skip: lack ?? false }
-  : needsThat([`Go 1.${goMinor} or newer`])
+export const needsVersitygw: { readonly skip: string | false } =
+  isGoThere || otherServer !== undefined
+    ? { skip: lack ?? false }
+    : needsThat([`Go 1.${goMinor} or newer`])
 
 export const s3Keys = { accessKeyId: 'tester', secretAccessKey: 'tester-secret' } as const
 
@@ -35,6 +40,7 @@ export class S3Server {
   readonly endpoint: string
   readonly #dir: string
   readonly #port: number
+  readonly #objects: Objects
   #daemon: Daemon<true> | undefined
   #buckets = 0
 
@@ -42,6 +48,10 @@ export class S3Server {
     this.#dir = dir
     this.#port = port
     this.endpoint = `http://127.0.0.1:${port}`
+    this.#objects =
+      otherServer === undefined
+        ? new ObjectFiles(join(dir, 'data'))
+        : new RemoteObjects(this.endpoint, s3Keys)
   }
 
   static async start(): Promise<S3Server> {
@@ -53,18 +63,8 @@ export class S3Server {
   }
 
   async start(): Promise<void> {
-    const { accessKeyId, secretAccessKey } = s3Keys
     this.#daemon = await startDaemon<true>({
-      command: program ?? '',
-      args: [
-        ...['--port', `127.0.0.1:${this.#port}`, '--quiet', '--keep-alive'],
-        ...['posix', '--sidecar', join(this.#dir, 'sidecar'), join(this.#dir, 'data')],
-      ],
-      env: {
-        PATH: process.env['PATH'],
-        ROOT_ACCESS_KEY_ID: accessKeyId,
-        ROOT_SECRET_ACCESS_KEY: secretAccessKey,
-      },
+      ...this.#command(),
       probe: async () => {
         const answer = await fetch(this.endpoint).catch(() => undefined)
         return answer === undefined ? undefined : true
@@ -72,27 +72,50 @@ export class S3Server {
     })
   }
 
+  #command(): Pick<DaemonOptions<true>, 'command' | 'args' | 'env'> {
+    const { accessKeyId, secretAccessKey } = s3Keys
+    const data = join(this.#dir, 'data')
+    const { PATH, HOME } = process.env
+    if (otherServer !== undefined) {
+      const keys = { ACCESS_KEY: accessKeyId, SECRET_KEY: secretAccessKey }
+      const env = { PATH, HOME, PORT: String(this.#port), DIR: data, ...keys }
+      return { command: 'sh', args: ['-c', otherServer], env }
+    }
+    return {
+      command: program ?? '',
+      args: [
+        ...['--port', `127.0.0.1:${this.#port}`, '--quiet', '--keep-alive'],
+        ...['posix', '--sidecar', join(this.#dir, 'sidecar'), data],
+      ],
+      env: { PATH, ROOT_ACCESS_KEY_ID: accessKeyId, ROOT_SECRET_ACCESS_KEY: secretAccessKey },
+    }
+  }
+
   /** A new, empty bucket. */
   async bucket(): Promise<string> {
     this.#buckets += 1
     const name = `bucket-${this.#buckets}`
-    await mkdir(join(this.#dir, 'data', name))
+    await this.#objects.make(name)
     return name
   }
 
-  /** The folder that the objects of a bucket are files of, by their keys. */
-  folder(bucket: string): string {
-    return join(this.#dir, 'data', bucket)
+  /** In order. */
+  keys(bucket: string): Promise<readonly string[]> {
+    return this.#objects.keys(bucket)
   }
 
-  /** Keys below the folder, in order. */
-  async keys(bucket: string): Promise<readonly string[]> {
-    const entries = await readdir(this.folder(bucket), { recursive: true, withFileTypes: true })
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(this.folder(bucket).length + 1))
-      .filter((key) => !key.startsWith('.sgwtmp'))
-      .sort()
+  read(bucket: string, key: string): Promise<Buffer> {
+    return this.#objects.read(bucket, key)
+  }
+
+  /** Behind the back of everybody. */
+  overwrite(bucket: string, key: string, bytes: Uint8Array): Promise<void> {
+    return this.#objects.overwrite(bucket, key, bytes)
+  }
+
+  /** Behind the back of everybody. */
+  remove(bucket: string, key: string): Promise<void> {
+    return this.#objects.remove(bucket, key)
   }
 
   /** At once, without saying good-bye to anybody. */
@@ -103,6 +126,7 @@ export class S3Server {
 
   async stop(): Promise<void> {
     await this.crash()
+    this.#objects.close()
     await rm(this.#dir, { recursive: true, force: true })
   }
 }
