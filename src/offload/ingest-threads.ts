@@ -79,6 +79,7 @@ export class IngestThreads {
       ...this.#time.look(threads),
       threads: threads.length,
       sessions: sum(channels.map(({ sessions }) => sessions)),
+      syncing: sum(channels.map(({ syncing }) => syncing)),
       bytesInThreads: sum(channels.map(({ bytesInThread }) => bytesInThread)),
       ...this.#hashed.total,
       replaced: this.#replaced,

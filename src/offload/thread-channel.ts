@@ -76,6 +76,11 @@ export class ThreadChannel {
     return this.#sessions.size
   }
 
+  /** Files whose sync goes on behind the answer to their body. */
+  get syncing(): number {
+    return this.#syncing.size
+  }
+
   /** Of slabs that are on their way through it. */
   get bytesInThread(): number {
     return this.#bytesInThread

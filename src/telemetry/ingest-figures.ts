@@ -13,6 +13,8 @@ export interface IngestFigures {
     readonly threads: number
     /** Bodies and rereads that are open in a thread. */
     readonly sessions: number
+    /** Files whose sync goes on behind the answer to their body. */
+    readonly syncing: number
     /** Bytes of slabs on their way through a thread: hashed and written, or waiting for it. */
     readonly bytesInThreads: number
     /** How long the threads had something to do, all of them together, and had not. */

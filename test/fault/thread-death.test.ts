@@ -44,7 +44,9 @@ async function withProduct(
 }
 
 interface Threads {
-  readonly ingest: { readonly inThreads: { readonly replaced: number; readonly sessions: number } }
+  readonly ingest: {
+    readonly inThreads: Readonly<Record<'replaced' | 'sessions' | 'syncing', number>>
+  }
 }
 
 const faults = ['thread exit', 'thread exception', 'thread rejection', 'thread memory']
@@ -61,7 +63,8 @@ for (const fault of faults) {
         assertStatus(await client.patch(location, blob.subarray(0, mib), range(0, mib)), 202)
         // A thread that dies while they are synced takes them with it: nobody would hear of an error.
         await product.untilStatus('its bytes are on the disk', ({ ingest }) => {
-          return (ingest as unknown as Threads['ingest']).inThreads.sessions === 0
+          const { sessions, syncing } = (ingest as unknown as Threads['ingest']).inThreads
+          return sessions + syncing === 0
         })
         const gate = gatedBody()
         const busy = new RegistryClient(server.url)
