@@ -99,6 +99,10 @@ for (const fault of faults) {
     withProduct(fault, async (product) => {
       const { client, server } = product
       assertStatus(await client.get('/v2/', login), 200)
+      // A thread that still starts would not hear of the fault.
+      await poll('all threads answer', async () => {
+        return (await product.admin('/readyz')).status === 200 || undefined
+      })
       process.kill(server.pid, 'SIGCONT')
       // Filling the memory of a thread takes its time where others are at work.
       await poll(
