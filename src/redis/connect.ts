@@ -4,6 +4,7 @@ import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 import type { RedisConfig } from '../config/schema.ts'
 import { readCallerTls } from '../outbound/tls-files.ts'
 import type { HashPage, LinkEvents, RedisLink, ScriptLink } from './contract.ts'
+import { ignoreLateErrors } from './late-errors.ts'
 
 export interface LinkOptions {
   /** From 0 to less than 1. */
@@ -29,6 +30,7 @@ export async function connectRedis(
   config: RedisConfig,
   options: LinkOptions,
 ): Promise<RedisLink & ScriptLink> {
+  ignoreLateErrors()
   const tls = await readCallerTls('redis', config)
   const { ca, cert, key } = tls
   const passphrase = tls.passphrase?.reveal()

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { RedisConfig } from '../../src/config/schema.ts'
 import { Secret } from '../../src/config/secret.ts'
 import { connectRedis } from '../../src/redis/connect.ts'
@@ -126,6 +127,30 @@ describe('a link to Redis', needsRedis, () => {
     const nobody = await open({ url: redis.url, serverCaBundle: serverCa.certificateFile })
     await until('it is refused', () => nobody.faults.length > 0)
     assert.equal(nobody.link.isReady, false)
+  })
+
+  test('may be given up in the middle of a handshake that will fail', async () => {
+    const pki = await createPki(join(folder, 'pki-handshake'))
+    const redis = await start({ pki })
+    const { client, clientCa } = pki
+    const config = {
+      url: redis.url,
+      serverCaBundle: clientCa.certificateFile,
+      clientCertificate: client.bundleFile,
+      clientPrivateKey: client.keyFile,
+    }
+    // It has our hello, and then our good-bye, when it answers. What nothing catches fails this test.
+    for (const way of ['reset', 'close'] as const) {
+      redis.pause()
+      const opened = await Promise.all(Array.from({ length: 10 }, () => open(config)))
+      await pause(50)
+      for (const { link } of opened) link[way]()
+      redis.resume()
+      if (way === 'reset')
+        await until('refused', () => opened.every(({ faults }) => faults.length > 0))
+      await pause(50)
+      for (const { link } of opened) link.close()
+    }
   })
 
   test('works as a user that may do no more than docs/several-hosts.md says', async () => {
