@@ -122,6 +122,8 @@ export async function receiveBody(
     .catch((error: unknown) => throwLost(error, record, registry))
   switch (outcome.kind) {
     case 'complete':
+      // A body may take longer than a rewrap of all keys.
+      registry.blobs.sealing?.keepActive()
       return outcome
     case 'too-large':
       throw room.refusal(undefined)

@@ -8,6 +8,7 @@ import { parseUploadId } from '../../src/oci/upload-id.ts'
 import type { IngestPlan } from '../../src/offload/contract.ts'
 import { receiveBody } from '../../src/operation/receive-body.ts'
 import type { Registry } from '../../src/operation/registry.ts'
+import { StorageError } from '../../src/storage/error.ts'
 import type { UploadRecord } from '../../src/storage/metadata/contract.ts'
 
 const digest = digestOfBytes('sha256', Buffer.from('committed'))
@@ -25,12 +26,16 @@ const record: UploadRecord = {
   touchedAtMs: 0,
 }
 
-async function planned(held: UploadRecord, closes = false): Promise<IngestPlan> {
+async function planned(
+  held: UploadRecord,
+  closes = false,
+  sealing?: { keepActive(): void },
+): Promise<IngestPlan> {
   let plan: IngestPlan | undefined
   const registry = {
     bootId: 'this boot',
     rules: { rulesFor: () => ({ blobBytesMax: 100, quotas: [] }) },
-    blobs: { staging: () => ({ kind: 'memory', key: 'k' }) },
+    blobs: { staging: () => ({ kind: 'memory', key: 'k' }), sealing },
     ingest: {
       receive: async (asked: IngestPlan) => {
         plan = asked
@@ -70,4 +75,13 @@ test('what was hashed goes on only where its digest is that of the record', asyn
 test('nothing is kept for a session that ends with this body', async () => {
   assert.equal((await planned(record)).keepsHasher, true)
   assert.equal((await planned(record, true)).keepsHasher, false)
+})
+
+test('a body is not told to be there whose key was retired while it came', async () => {
+  const retired = new StorageError('unavailable', 'the key was retired')
+  const keepActive = (): void => {
+    throw retired
+  }
+  await assert.rejects(planned(record, false, { keepActive }), retired)
+  assert.equal((await planned(record, false, { keepActive: () => {} })).digest, digest)
 })

@@ -18,9 +18,12 @@ export async function scrubBlobs(run: ScrubRun, after = ''): Promise<void> {
     if (endOf(folder) > after) await scrubFolder(run, folder, after, total)
   }
   await run.save({ pass: 'blobs', at: behindAll }, true)
-  for (const digest of run.unread.takeAll()) {
+  for (const digest of run.unread.begin()) {
     await run.context.pace({ items: 1, bytes: 0 })
+    const before = run.tally.findings
     await examineBlob(run, digest)
+    run.unread.settled(digest)
+    await run.save({ pass: 'blobs', at: behindAll }, run.tally.findings !== before)
   }
   const beside = new Strangers()
   await run.files.listBeside((stranger) => beside.add(stranger))

@@ -116,10 +116,12 @@ export class Healer {
     size: number,
   ): Promise<boolean> {
     const { context } = this.#options
-    const found = await peer.fetchBlob(repository, digest, context.signal)
-    if (found === undefined) return false
     const { metadata, blobs } = context
     const upload = newUploadId(context.randomUuid)
+    // It may be refused, so it is asked for before the peer sends anything.
+    const target = blobs.staging(upload)
+    const found = await peer.fetchBlob(repository, digest, context.signal)
+    if (found === undefined) return false
     const nowMs = context.now()
     // It stands for the staged bytes, so that they are expired with it where this process dies.
     await metadata.createUpload({
@@ -127,7 +129,7 @@ export class Healer {
       ...{ bootId: '', fence: 0, startedAtMs: nowMs, touchedAtMs: nowMs },
     })
     try {
-      const received = await this.#receive(peer, blobs.staging(upload), digest, size, found)
+      const received = await this.#receive(peer, target, digest, size, found)
       if (received === undefined) return false
       await blobs.publish(upload, digest, received, { replace: true })
       return await this.#settle(digest, received)

@@ -39,7 +39,7 @@ export interface ScrubRun {
   readonly saveLast: () => Promise<void>
 }
 
-// Each takes 75 bytes of the job's record, which has room for 64 KiB with all that is found.
+// Each takes 75 to 140 bytes of the job's record, which has room for 64 KiB with all that is found.
 const unreadMax = 100
 
 /**
@@ -65,13 +65,14 @@ export class Unread {
     return true
   }
 
-  /** Those whose second look has come. Each waits no more once the next one is asked for. */
-  *takeAll(): Generator<Digest> {
+  /** Those whose second look has come, each until it is `settled`. */
+  begin(): readonly Digest[] {
     this.#isLast = true
-    for (const digest of this.#digests) {
-      yield digest
-      this.#digests.delete(digest)
-    }
+    return this.digests
+  }
+
+  settled(digest: Digest): void {
+    this.#digests.delete(digest)
   }
 }
 

@@ -101,17 +101,22 @@ export interface BlobSealing {
   /** Of the key that what is new is encrypted with. */
   readonly activeKey: string
   /**
+   * Something is about to be encrypted with the active key, or was, and is about to be acknowledged: it stays listed. Takes
+   * microseconds. 'unavailable' where a run has retired it: nothing may be told that needs it.
+   */
+  keepActive(): void
+  /**
    * Encrypt the key of a blob with the active key, and then overwrite what it was encrypted with before. Durable;
    * idempotent; a kill in between leaves it readable. 'corrupt' where it is not what was written.
    */
   rewrap(digest: Digest): Promise<Rewrapped>
   /** The same for what is staged. */
   rewrapStaged(upload: UploadId): Promise<Rewrapped>
-  /** Before a run looks at the first file: all keys but the active one are to be retired by it. Durable. */
+  /** Before a run looks at the first file: all keys but the active one are to be retired by it. Durable. As `keepActive`. */
   beginRetiring(run: string): Promise<void>
   /**
    * The run has rewrapped every file: a start needs no longer the keys that it began to retire. Durable. Answers
-   * those that are needed: more than the active one where another process has published with them meanwhile.
+   * those that are needed: more than the active one where another process has published with them meanwhile. As `keepActive`.
    */
   endRetiring(run: string): Promise<readonly string[]>
 }

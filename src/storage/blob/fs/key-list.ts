@@ -111,8 +111,10 @@ export function keepListedNow(root: string, id: string): boolean {
   for (;;) {
     if (isThereNow(path)) return true
     const mark = marksNow(root, id)[0]
-    // Another process may have been first.
-    if (mark === undefined) return isThereNow(path)
+    if (mark === undefined) {
+      if (!isRetiredNow(root, id)) continue
+      return false
+    }
     try {
       // In one step: the run finds its mark, or the key listed.
       renameSync(join(directory, mark), path)
@@ -127,8 +129,9 @@ export function keepListedNow(root: string, id: string): boolean {
 /** Whether no start needs it any more. Errors: StorageError. */
 export function isRetiredNow(root: string, id: string): boolean {
   const path = join(root, encryptionKeysKey, id)
-  // Once more at the end: it may have been listed again between the two.
-  return !isThereNow(path) && marksNow(root, id).length === 0 && !isThereNow(path)
+  const isGone = (): boolean => !isThereNow(path) && marksNow(root, id).length === 0
+  // Twice: it may have been listed again, or marked, between the two looks.
+  return isGone() && isGone()
 }
 
 function isThereNow(path: string): boolean {

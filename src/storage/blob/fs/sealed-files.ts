@@ -61,11 +61,24 @@ export class FsSealing implements BlobSealing {
   }
 
   /**
+   * Staged bytes of this size are about to get the name of the digest: their file says so, durably, and its keys are listed;
+   * where one was retired, it gets the active one. Answers the ids of the keys that it may need, none where it is not encrypted.
+   * Errors: StorageError; 'conflict' where they are those of another blob already.
+   */
+  async sealStaged(upload: UploadId, digest: Digest, size: number): Promise<readonly string[]> {
+    const wraps = await this.#requireSeal(upload, digest, size)
+    if (this.#areListed(wraps)) return wraps
+    this.keepActive()
+    await this.rewrapStaged(upload)
+    return [this.#keys.active.id]
+  }
+
+  /**
    * Staged bytes of this size are about to get the name of the digest: their file says so, durably.
    * Answers the ids of the keys that it may need, none where it is not encrypted.
    * Errors: StorageError; 'conflict' where they are those of another blob already.
    */
-  async requireSeal(upload: UploadId, digest: Digest, size: number): Promise<readonly string[]> {
+  async #requireSeal(upload: UploadId, digest: Digest, size: number): Promise<readonly string[]> {
     const path = join(this.#root, uploadKey(upload))
     // What is not encrypted may be for reading only.
     if (withFile(path, O_RDONLY, headerOf) === undefined) return []
@@ -118,13 +131,12 @@ export class FsSealing implements BlobSealing {
     return this.#rewrapFile(join(this.#root, uploadKey(upload)))
   }
 
-  /** Something is about to be encrypted with the active key. Errors: StorageError 'unavailable' where it was retired. */
-  beginNow(): void {
+  keepActive(): void {
     const { id } = this.#keys.active
     if (!keepListedNow(this.#root, id)) throw retired(id)
   }
 
-  /** Errors: as `beginNow`. */
+  /** Lists nothing. Errors: as `keepActive`. */
   requireActiveNow(): void {
     const { id } = this.#keys.active
     if (isRetiredNow(this.#root, id)) throw retired(id)
@@ -136,23 +148,33 @@ export class FsSealing implements BlobSealing {
    * names, where they are known. False where none of its keys is here. Errors: StorageError.
    */
   async keepListed(digest: Digest, wraps?: readonly string[]): Promise<boolean> {
+    // What was linked a moment before without a header needs no key.
+    if (wraps?.length === 0) return true
     const named = wraps ?? (await this.#wrapsAt(digest))
     if (named === undefined) return true
-    const ids = named.filter((id) => findKey(this.#keys, id) !== undefined)
-    const lost = ids.filter((id) => !keepListedNow(this.#root, id))
-    if (lost.length === 0) return ids.length > 0
-    this.beginNow()
+    if (this.#areListed(named)) return named.some((id) => findKey(this.#keys, id) !== undefined)
+    this.keepActive()
     await this.rewrap(digest)
     // As after every use of a key.
-    this.beginNow()
+    this.keepActive()
     return true
   }
 
-  beginRetiring(run: string): Promise<void> {
-    return markOthers(this.#root, this.#keys.active.id, run)
+  /** Those that are here; others are their own processes' to keep. */
+  #areListed(ids: readonly string[]): boolean {
+    const own = ids.filter((id) => findKey(this.#keys, id) !== undefined)
+    return own.every((id) => keepListedNow(this.#root, id))
   }
 
-  endRetiring(run: string): Promise<readonly string[]> {
+  // Else the key that was retired would take the place of the one that is in use.
+  async beginRetiring(run: string): Promise<void> {
+    this.keepActive()
+    await markOthers(this.#root, this.#keys.active.id, run)
+  }
+
+  async endRetiring(run: string): Promise<readonly string[]> {
+    // Another run may have retired it since, or want to.
+    this.keepActive()
     return retireMarked(this.#root, run)
   }
 

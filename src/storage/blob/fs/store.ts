@@ -104,7 +104,7 @@ class FsBlobStore implements BlobStore {
   }
 
   staging(upload: UploadId): StagingTarget {
-    this.sealing?.beginNow()
+    this.sealing?.keepActive()
     return this.stagedTarget(upload)
   }
 
@@ -130,7 +130,7 @@ class FsBlobStore implements BlobStore {
     size: number,
     { replace }: { readonly replace: boolean } = { replace: false },
   ): Promise<void> {
-    const wraps = await this.sealing?.requireSeal(upload, digest, size)
+    const wraps = await this.sealing?.sealStaged(upload, digest, size)
     if (replace) await this.#replace(upload, digest, size)
     let end = await this.#tryPublish(upload, digest, size)
     for (let attempt = 1; end === 'taken-away'; attempt++) {

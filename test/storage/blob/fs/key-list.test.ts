@@ -106,6 +106,7 @@ check('who encrypts with a retired key takes nothing, and is not ready', async (
   await assert.rejects(scene.store.probe(), isRetired)
   const digest = digestOfBytes('sha256', bytes)
   await assert.rejects(scene.store.publish(upload, digest, bytes.length), isRetired)
+  assert.equal(await scene.store.size(digest), undefined)
   // What is staged can still be found and given up.
   assert.equal(await scene.store.stagedSize(upload), bytes.length)
   assert.equal(scene.store.stagedTarget(upload).kind, 'fs')
@@ -113,6 +114,34 @@ check('who encrypts with a retired key takes nothing, and is not ready', async (
   await store.probe()
   assert.deepEqual(await readKeyList(scene.root), [newId])
 })
+
+check('a retired key retires no other one', async (scene, store) => {
+  await store.sealing?.beginRetiring(runA)
+  assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
+  await assert.rejects(scene.store.sealing?.beginRetiring(runB) ?? Promise.resolve(), isRetired)
+  assert.deepEqual(await readKeyList(scene.root), [newId])
+})
+
+check(
+  'of two runs that would retire the key of the other one neither does',
+  async (scene, store) => {
+    await store.sealing?.beginRetiring(runA)
+    await scene.store.sealing?.beginRetiring(runB)
+    assert.deepEqual(await store.sealing?.endRetiring(runA), both)
+    assert.deepEqual(await scene.store.sealing?.endRetiring(runB), both)
+  },
+)
+
+check(
+  'a key that is retired while a body comes is told of behind the body',
+  async (scene, store) => {
+    scene.store.staging(newUploadId(randomUUID))
+    await store.sealing?.beginRetiring(runA)
+    assert.deepEqual(await store.sealing?.endRetiring(runA), [newId])
+    assert.throws(() => scene.store.sealing?.keepActive(), isRetired)
+    store.sealing?.keepActive()
+  },
+)
 
 check('started again with it, it is needed again', async (scene, { sealing }) => {
   await sealing?.beginRetiring(runA)
