@@ -81,7 +81,7 @@ async function surroundings(
   { cwd, ...asked }: Asked,
 ): Promise<Surroundings> {
   const { openHost } = await import('../doctor/host.ts')
-  const { uwsProblem } = await import('../server/transport/uws/listen.ts')
+  const { uwsCaution, uwsProblem } = await import('../server/transport/uws/listen.ts')
   return {
     ...asked,
     host: openHost(),
@@ -89,6 +89,7 @@ async function surroundings(
     problems: [...(await problemsOf(config, files)), ...(await problemsOfStores(config))],
     sampled: await sampledBlobs(config),
     uwsProblem,
+    uwsCaution,
     isForUws: (listener) => nodeReason(listener, config.tls) === undefined,
     serverPid: await runningPid(config.admin.socket),
     cores: availableParallelism(),

@@ -25,7 +25,7 @@ const listen = {
       of: ['auto', 'uws', 'node'],
       default: 'auto',
       reload: 'restart',
-      doc: 'HTTP implementation: `uws` (fast, a native addon), `node` (built in), or `auto`: for each listener uws, but node for what uws cannot do (client certificates, `min_version` 1.3, PROXY headers before TLS), and node with a warning where the binary of uws does not load.',
+      doc: 'HTTP implementation: `uws` (fast, a native addon), `node` (built in), or `auto`: for each listener uws, but node for what uws cannot do (client certificates, `min_version` 1.3, PROXY headers before TLS), and node with a warning where the binary of uws does not load, or does not stop reading when told to (all but that for Node.js 20).',
     },
     external_url: {
       kind: 'origin',

@@ -64,6 +64,7 @@ export interface Surroundings {
   /** Absent where blobs are not encrypted, or cannot be looked at. */
   readonly sampled?: SampledBlobs | undefined
   readonly uwsProblem: string | undefined
+  readonly uwsCaution: string | undefined
   /** Whether uws can serve this listener. */
   readonly isForUws: (listener: ListenerConfig) => boolean
   /** Pid of the server that runs with this configuration. */
@@ -141,16 +142,21 @@ async function inTime<T>(read: () => T | Promise<T>, deadlineMs: number): Promis
   }
 }
 
-function transportFacts(config: Config, { uwsProblem, isForUws }: Surroundings): TransportFacts {
+function transportFacts(
+  config: Config,
+  { uwsProblem, uwsCaution, isForUws }: Surroundings,
+): TransportFacts {
   const choice = config.server.transport
   const listenersForUws = choice === 'node' ? 0 : config.listeners.filter(isForUws).length
-  return { choice, uwsProblem, listenersForUws }
+  return { choice, uwsProblem, uwsCaution, listenersForUws }
 }
 
 /** Whether uws will serve it. */
 function isOnUws(config: Config, around: Surroundings, listener: ListenerConfig): boolean {
-  const { uwsProblem, isForUws } = around
-  return config.server.transport !== 'node' && uwsProblem === undefined && isForUws(listener)
+  const { uwsProblem, uwsCaution, isForUws } = around
+  const choice = config.server.transport
+  const isTaken = choice === 'uws' || (choice === 'auto' && uwsCaution === undefined)
+  return isTaken && uwsProblem === undefined && isForUws(listener)
 }
 
 async function configurationFacts(

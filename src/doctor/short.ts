@@ -74,6 +74,7 @@ function surroundings(host: Host, { files }: ShortParts): Surroundings {
       files: files.map((file) => resolve(file)),
       problems: [],
       uwsProblem: undefined,
+      uwsCaution: undefined,
       isForUws: () => false,
     },
     serverPid: process.pid,

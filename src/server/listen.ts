@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { TlsMaterial } from './tls/contract.ts'
 import type { Listener, Transport, TransportOptions } from './transport/exchange.ts'
 import { listenNode } from './transport/node/listen.ts'
-import { listenUws, uwsProblem } from './transport/uws/listen.ts'
+import { listenUws, uwsCaution, uwsProblem } from './transport/uws/listen.ts'
 
 export type TransportName = 'uws' | 'node'
 
@@ -99,10 +99,16 @@ function transportFor(
     if (choice === 'uws') throw new Error(`server.transport = "uws": ${reason}; set it to "node"`)
     return node
   }
-  if (uwsProblem === undefined) return { name: 'uws', transport: listenUws }
-  if (choice === 'uws') throw new Error(`server.transport = "uws": ${uwsProblem}`)
-  log.warn({ reason: uwsProblem }, 'falling back to the node transport, which is slower')
-  return node
+  const uws = { name: 'uws', transport: listenUws } as const
+  const doubt = uwsProblem ?? uwsCaution
+  if (doubt === undefined) return uws
+  if (choice === 'auto') {
+    log.warn({ reason: doubt }, 'falling back to the node transport, which is slower')
+    return node
+  }
+  if (uwsProblem !== undefined) throw new Error(`server.transport = "uws": ${uwsProblem}`)
+  log.warn({ reason: uwsCaution }, 'uws serves, as server.transport = "uws" asks for')
+  return uws
 }
 
 // What uWebSockets.js cannot do. Source: DESIGN "Transports".
@@ -119,9 +125,9 @@ function whyNode(
   return undefined
 }
 
-/** True where `auto` cannot have uws at all. */
+/** True where `auto` never takes uws. */
 export function hasFallenBack(choice: 'auto' | TransportName): boolean {
-  return choice === 'auto' && uwsProblem !== undefined
+  return choice === 'auto' && (uwsProblem ?? uwsCaution) !== undefined
 }
 
 /** Requests begun and not yet answered, on all of them. */

@@ -110,7 +110,10 @@ describe('the check of TLS', () => {
 describe('the check of the transport', () => {
   const check = (over: Partial<TransportFacts>): string =>
     said(
-      checkTransport({ choice: 'auto', uwsProblem: 'no binary', listenersForUws: 1, ...over }),
+      checkTransport({
+        ...{ choice: 'auto', uwsProblem: 'no binary', uwsCaution: undefined, listenersForUws: 1 },
+        ...over,
+      }),
     ).join()
 
   test('warns where auto falls back, and knows where uws must not', () => {
@@ -119,6 +122,13 @@ describe('the check of the transport', () => {
     assert.match(check({ choice: 'node' }), /^ok .*by node$/)
     assert.match(check({ listenersForUws: 0 }), /^ok .*by node$/)
     assert.match(check({ uwsProblem: undefined }), /^ok .*by uws$/)
+  })
+
+  test('warns of a build that reads on after a pause, whoever chose', () => {
+    const build = { uwsProblem: undefined, uwsCaution: 'it reads on' }
+    assert.match(check(build), /^warning transport: the slower node serves: it reads on$/)
+    assert.match(check({ ...build, choice: 'uws' }), /^warning transport: uws serves: it reads on$/)
+    assert.match(check({ ...build, choice: 'node' }), /^ok .*by node$/)
   })
 })
 

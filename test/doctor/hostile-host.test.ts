@@ -33,7 +33,8 @@ url = "redis://127.0.0.1:1"
 
 function around(host: Host): Surroundings {
   return {
-    ...{ host, files: ['/etc/keelson/config.toml'], problems: [], uwsProblem: undefined },
+    ...{ host, files: ['/etc/keelson/config.toml'], problems: [] },
+    ...{ uwsProblem: undefined, uwsCaution: undefined },
     ...{ isForUws: () => true, serverPid: 7, cores: 2, addresses: new Set<string>() },
     ...{ architecture: 'x64', env: {}, uid: 0, now: Date.now, clockUrl: undefined, isQuick: true },
   }

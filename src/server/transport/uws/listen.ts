@@ -15,12 +15,15 @@ import { addressFromText } from './address.ts'
 import { Crowd } from './crowd.ts'
 import { Door } from './door.ts'
 import { BusyHost, UwsHost } from './host.ts'
-import { problem } from './native.ts'
+import { caution, problem } from './native.ts'
 import { freePlace, isShared, placeTaken } from './place.ts'
 import { SwapBudget } from './swap-budget.ts'
 
 /** Why the native module cannot be used in this process; undefined where it can. */
 export const uwsProblem: string | undefined = problem
+
+/** Why it is used only where it is asked for; undefined where `auto` may take it. */
+export const uwsCaution: string | undefined = caution
 
 const roomCheckMs = 100
 // So many connections without a place are told so; what comes on top is closed at once.
